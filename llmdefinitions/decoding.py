@@ -1,0 +1,90 @@
+"""Decodificação de um token por vez: as contas do modelo em menos chamadas.
+
+Com uma posição só, cada conta é pequena, e chamá-la módulo por módulo custa tanto quanto fazê-la. Aqui as três
+projeções da atenção viram uma, e cada bloco é uma sequência de funções sobre os mesmos pesos.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .model import FeedForward, GPTModel, KVCache, LayerNorm, MultiHeadAttention, TransformerBlock
+
+#: Acima desta largura a conta domina as chamadas, e juntar as projeções só gastaria memória.
+MAX_EMB_DIM = 1024
+
+_KNOWN = {
+    *(GPTModel, TransformerBlock, MultiHeadAttention, FeedForward, LayerNorm),
+    *(nn.ModuleList, nn.Sequential, nn.Embedding, nn.Linear, nn.Dropout, nn.GELU),
+}
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+
+
+class _Layer(NamedTuple):
+    stored: Tensor  # (B, 2, H, context_length, K)
+    norm1: tuple[Tensor, Tensor]  # escala e deslocamento, (D,) cada
+    qkv: tuple[Tensor, Tensor | None]  # peso e viés daqui para baixo: (3·D, D) e (3·D,)
+    out: tuple[Tensor, Tensor]  # (D, D) e (D,)
+    norm2: tuple[Tensor, Tensor]  # (D,) cada
+    up: tuple[Tensor, Tensor]  # (4·D, D) e (4·D,)
+    down: tuple[Tensor, Tensor]  # (D, 4·D) e (D,)
+
+
+class TokenDecoder:
+    """Logits do próximo token, dado um `GPTModel` em `eval()` e o cache das posições anteriores."""
+
+    def __init__(self, model: GPTModel, cache: KVCache) -> None:
+        self.model, self.cache = model, cache
+        self.layers = [_layer(block, cache.stored[i]) for i, block in enumerate(model.trf_blocks)]
+
+    @staticmethod
+    def supports(model: nn.Module) -> bool:
+        """Se o modelo é só o que este módulo sabe calcular: nada trocado (LoRA), observado (hooks) nem largo."""
+        return (
+            type(model) is GPTModel
+            and model.cfg.emb_dim <= MAX_EMB_DIM
+            and all(
+                type(m) in _KNOWN and "forward" not in vars(m) and not any(getattr(m, name) for name in _HOOKS)
+                for m in model.modules()
+            )
+        )
+
+    def __call__(self, new: Tensor) -> Tensor:
+        """Acrescenta um token por linha ao cache: `(B, 1)` → `(B, V)`."""
+        cfg, past = self.model.cfg, self.cache.length
+        if past == cfg.context_length:
+            return self.model(new, cache=self.cache)[:, -1]  # o modelo recusa, com a sua mensagem
+        heads, width, eps = (len(new), 3, cfg.n_heads, 1, cfg.head_dim), (cfg.emb_dim,), self.model.final_norm.eps
+        x = self.model.tok_emb(new[:, 0]) + self.model.pos_emb.weight[past]  # (B, D)
+        for stored, norm1, qkv, out, norm2, up, down in self.layers:
+            normed = torch.layer_norm(x, width, *norm1, eps)  # (B, D)
+            q_k_v = F.linear(normed, *qkv).view(heads)  # (B, 3, H, 1, K)
+            stored[:, :, :, past : past + 1] = q_k_v[:, 1:]
+            k, v = stored[:, :, :, : past + 1].unbind(1)  # (B, H, S, K) cada
+            seen = F.scaled_dot_product_attention(q_k_v[:, 0], k, v)  # (B, H, 1, K)
+            x = x + F.linear(seen.reshape(x.shape), *out)  # (B, D)
+            normed = torch.layer_norm(x, width, *norm2, eps)  # (B, D)
+            hidden = F.gelu(F.linear(normed, *up), approximate="tanh")  # (B, 4·D)
+            x = x + F.linear(hidden, *down)  # (B, D)
+        self.cache.length += 1
+        return self.model.out_head(self.model.final_norm(x))  # (B, V)
+
+
+def _layer(block: TransformerBlock, stored: Tensor) -> _Layer:
+    att, (up, _, down) = block.att, block.ff.layers
+    projections = (att.W_query, att.W_key, att.W_value)
+    weight = torch.cat([p.weight for p in projections])
+    bias = None if att.W_query.bias is None else torch.cat([p.bias for p in projections])
+    return _Layer(
+        stored,
+        norm1=(block.norm1.scale, block.norm1.shift),
+        qkv=(weight, bias),
+        out=(att.out_proj.weight, att.out_proj.bias),
+        norm2=(block.norm2.scale, block.norm2.shift),
+        up=(up.weight, up.bias),
+        down=(down.weight, down.bias),
+    )
