@@ -1,0 +1,139 @@
+"""A direção das dependências entre os módulos, lida do código sem executá-lo, e o tamanho de cada um."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+PACOTE = Path(__file__).parent.parent / "llmdefinitions"
+MODULOS = sorted(p.stem for p in PACOTE.glob("*.py") if p.stem != "__init__")
+
+# Quem pode importar quem. Uma seta nova é uma decisão: muda-se aqui, de propósito, e em nenhum outro lugar.
+DIRECAO: dict[str, set[str]] = {
+    # O modelo: config ← model ← o que precisa dele.
+    "config": set(),
+    "model": {"config"},
+    "decoding": {"model"},
+    "generation": {"decoding", "model"},
+    "randomness": set(),
+    "checkpoint": {"config", "model", "randomness"},
+    "run": {"checkpoint", "config"},
+    "training": {"device", "generation", "progress", "run", "tokenizer"},
+    # O texto.
+    "vocabulary": set(),
+    "tokenizer": {"vocabulary"},
+    "bpe": {"tokenizer"},
+    "data": {"tokenizer"},
+    "progress": set(),
+    "download": {"progress"},
+    "corpora": {"download", "progress", "stories"},
+    "template": set(),
+    "grammar": {"template"},
+    "stories": {"grammar"},
+    # Medir e mostrar.
+    "device": set(),
+    "costs": {"device"},
+    "evaluation": set(),
+    "plots": set(),
+    "notebook": set(),
+    "widgets": {"generation", "tokenizer"},
+    "exercises": {"exercises_cap02"},  # só dentro da função que lista os exercícios
+    "exercises_cap02": {"exercises"},
+}
+FOLHAS = {"data", "notebook", "plots", "widgets"}
+ALARME_DE_LINHAS = 320
+
+
+def _arvore(modulo: str) -> ast.Module:
+    return ast.parse((PACOTE / f"{modulo}.py").read_text(encoding="utf-8"))
+
+
+def _internos(no: ast.AST) -> set[str]:
+    """Módulos do pacote que um `import` traz, em qualquer forma de escrevê-lo."""
+    if isinstance(no, ast.ImportFrom) and no.level == 1:
+        return {no.module.split(".")[0]} if no.module else {alias.name for alias in no.names}
+    if isinstance(no, ast.ImportFrom) and no.module and no.module.split(".")[0] == "llmdefinitions":
+        resto = no.module.split(".")[1:2]
+        return set(resto) if resto else {alias.name for alias in no.names}
+    if isinstance(no, ast.Import):
+        partes = [alias.name.split(".") for alias in no.names]
+        return {p[1] if len(p) > 1 else "__init__" for p in partes if p[0] == "llmdefinitions"}
+    return set()
+
+
+def _importados(modulo: str, *, so_na_carga: bool = False) -> set[str]:
+    arvore = _arvore(modulo)
+    nos = ast.walk(arvore)
+    if so_na_carga:
+        funcoes = [no for no in ast.walk(arvore) if isinstance(no, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))]
+        dentro = {id(filho) for funcao in funcoes for filho in ast.walk(funcao)}
+        nos = (no for no in ast.walk(arvore) if id(no) not in dentro)
+    return set().union(*(_internos(no) for no in nos))
+
+
+def test_a_tabela_tem_todos_os_modulos():
+    assert set(DIRECAO) == set(MODULOS)
+
+
+@pytest.mark.parametrize("modulo", MODULOS)
+def test_cada_modulo_importa_so_o_permitido(modulo):
+    # Igualdade, e não só "está contido": uma permissão que ninguém usa deixaria a tabela mentir.
+    assert _importados(modulo) == DIRECAO[modulo]
+
+
+def test_na_carga_nao_ha_ciclos():
+    grafo = {modulo: _importados(modulo, so_na_carga=True) for modulo in MODULOS}
+    assert len(list(TopologicalSorter(grafo).static_order())) == len(MODULOS)  # CycleError se houver ciclo
+
+
+@pytest.mark.parametrize("folha", sorted(FOLHAS))
+def test_ninguem_importa_uma_folha(folha):
+    assert {m for m in MODULOS if folha in _importados(m)} == set()
+
+
+def test_config_nao_importa_nada_de_fora_da_biblioteca_padrao():
+    de_fora = set()
+    for no in ast.walk(_arvore("config")):
+        if isinstance(no, ast.Import):
+            de_fora |= {alias.name.split(".")[0] for alias in no.names}
+        elif isinstance(no, ast.ImportFrom):
+            de_fora.add((no.module or "").split(".")[0])
+    assert de_fora <= {"__future__", "collections", "dataclasses", "typing"}
+
+
+@pytest.mark.parametrize("modulo", ["__init__", *MODULOS])
+def test_todo_arquivo_comeca_dizendo_para_que_serve(modulo):
+    docstring = ast.get_docstring(_arvore(modulo))
+    assert docstring
+    assert len(docstring.splitlines()[0]) > 40  # uma frase, não um rótulo
+
+
+@pytest.mark.parametrize("modulo", ["__init__", *MODULOS])
+def test_nenhum_modulo_passa_do_alarme_de_tamanho(modulo):
+    linhas = len((PACOTE / f"{modulo}.py").read_text(encoding="utf-8").splitlines())
+    assert linhas <= ALARME_DE_LINHAS, f"{modulo}.py tem {linhas} linhas: separe o que é outro assunto"
+
+
+def test_init_so_reexporta():
+    permitidos = (ast.ImportFrom, ast.Assign, ast.Expr)
+    corpo = _arvore("__init__").body
+    assert [type(no).__name__ for no in corpo if not isinstance(no, permitidos)] == []
+    atribuidos = {alvo.id for no in corpo if isinstance(no, ast.Assign) for alvo in no.targets}
+    assert atribuidos == {"__all__", "__version__"}
+
+
+@pytest.mark.parametrize(
+    ("codigo", "esperado"),
+    [
+        ("from .model import GPTModel", {"model"}),
+        ("from . import model, data", {"model", "data"}),
+        ("import llmdefinitions.model as m", {"model"}),
+        ("import llmdefinitions", {"__init__"}),
+        ("from llmdefinitions.model import GPTModel", {"model"}),
+        ("from llmdefinitions import model", {"model"}),
+        ("import torch.nn", set()),
+    ],
+)
+def test_a_leitura_ve_toda_forma_de_importar(codigo, esperado):
+    assert _internos(ast.parse(codigo).body[0]) == esperado
