@@ -1,0 +1,98 @@
+"""Páginas do site: que scripts cada uma carrega, o botão de relatar problemas e a porta de entrada `index.html`."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from docutils import nodes
+from myst_nb.sphinx_ import NbMetadataCollector
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from sphinx.ext import mathjax
+from sphinxcontrib import mermaid
+
+INDEX_PAGE = """<!doctype html>
+<html lang="pt-BR">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="refresh" content="0; url={target}">
+<link rel="canonical" href="{target}">
+<title>{title}</title>
+</head>
+<body><h1>{title}</h1><p><a href="{target}">Abrir o livro</a></p></body>
+</html>
+"""
+
+
+def disconnect(app: Sphinx, handler: Callable[..., None]) -> None:
+    """Desliga de `html-page-context` uma função de outra extensão."""
+    for listener in app.events.listeners["html-page-context"]:
+        if listener.handler is handler:
+            app.disconnect(listener.id)
+            return
+    raise ExtensionError(f"não achei {handler.__module__}.{handler.__name__} para desligar: a versão mudou?")
+
+
+def add_math(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Carrega o MathJax só nas páginas com fórmulas; o Sphinx o poria também em quem as tem no sumário."""
+    if doctree is not None and any(doctree.findall(lambda node: isinstance(node, (nodes.math, nodes.math_block)))):
+        mathjax.install_mathjax(app, pagename, templatename, context, doctree)
+
+
+def add_mermaid(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Carrega o Mermaid só nas páginas com diagramas, na forma clássica: por `file://` módulos ES são recusados."""
+    if doctree is not None and any(doctree.findall(mermaid.mermaid)):
+        # Antes do require.js dos widgets (prioridade 500), ou o Mermaid se registraria nele em vez de na página.
+        app.add_js_file("../vendor/mermaid.min.js", priority=400, defer="defer")
+        app.add_js_file("diagramas.js", priority=400, defer="defer")
+
+
+def add_widgets(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Ajusta os controles só nas páginas que os têm, depois do MathJax e antes do html-manager os desenhar."""
+    if doctree is not None and NbMetadataCollector.get_js_files(app.env, pagename):
+        app.add_js_file("controles.js", priority=600, defer="defer")
+
+
+def rewrite_issue_button(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """O tema abre um relato já escrito em inglês: aqui ele nasce em português."""
+    title = quote(f"Problema na página {pagename}")
+    body = quote("Conte o que está errado e o que você esperava encontrar.")
+    for group in context.get("header_buttons", []):
+        for button in group.get("buttons", []):
+            if button.get("label") == "source-issues-button":
+                address = button["url"].partition("?")[0]
+                button["url"] = f"{address}?title={title}&body={body}"
+
+
+def write_index(app: Sphinx, exception: Exception | None) -> None:
+    """Grava o `index.html`, que leva à primeira página do livro (o Jupyter Book gravaria um sem língua nem título)."""
+    if exception is None and app.builder.format == "html":
+        target = app.builder.get_target_uri(app.config.root_doc)
+        page = INDEX_PAGE.format(target=target, title=html.escape(app.config.html_title))
+        (Path(app.outdir) / "index.html").write_text(page, encoding="utf-8")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Liga a extensão aos eventos do Sphinx."""
+    app.setup_extension("sphinxcontrib.mermaid")
+    disconnect(app, mermaid.install_js)
+    disconnect(app, mathjax.install_mathjax)
+    app.connect("html-page-context", add_math)
+    app.connect("html-page-context", add_mermaid)
+    app.connect("html-page-context", add_widgets)
+    app.connect("html-page-context", rewrite_issue_button, priority=900)
+    app.connect("build-finished", write_index)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,154 @@
+"""A construção do site: o que faz um caderno ser executado de novo, e o que derruba o build."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat.v4 as nb
+import pytest
+from livro import ROOT, load
+
+execution = load("book/_ext/livro_execucao.py")
+search = load("book/_ext/livro_busca.py")
+vendor = load("ferramentas/vendor.py")
+
+
+def test_radical_igual_com_e_sem_acento():
+    language = search.AccentlessPortuguese({})
+    for group in (["atenção", "atencao", "Atenções"], ["níveis", "nivel", "NÍVEL"], ["gerais", "geral"]):
+        assert len({language.stem(word) for word in group}) == 1, group
+
+
+class TestChaveDeExecucao:
+    @pytest.fixture
+    def project(self, tmp_path) -> Path:
+        (tmp_path / "llmdefinitions" / "assets").mkdir(parents=True)
+        (tmp_path / "llmdefinitions" / "model.py").write_bytes(b"A = 1\n")
+        (tmp_path / "llmdefinitions" / "assets" / "dados.bin").write_bytes(b"\0\1")
+        (tmp_path / "requirements.txt").write_text("torch==2.13.0\n")
+        return tmp_path
+
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            ("llmdefinitions/model.py", b"A = 2\n"),
+            ("llmdefinitions/assets/dados.bin", b"\0\2"),
+            ("llmdefinitions/novo.py", b""),
+            ("requirements.txt", b"torch==2.13.1\n"),
+            ("requirements-travas.txt", b"sympy==1\n"),
+        ],
+    )
+    def test_um_byte_muda_a_chave(self, project, name, content):
+        before = execution.execution_key(project, "rapido")
+        (project / name).write_bytes(content)
+        assert execution.execution_key(project, "rapido") != before
+
+    def test_modo_e_espelho_mudam_a_chave(self, project):
+        keys = {execution.execution_key(project, mode, mirror) for mode in execution.MODES for mirror in (False, True)}
+        assert len(keys) == 4
+
+    def test_conteudo_trocado_entre_arquivos_muda_a_chave(self, project):
+        (project / "llmdefinitions" / "data.py").write_bytes(b"B = 1\n")
+        before = execution.execution_key(project, "rapido")
+        (project / "llmdefinitions" / "model.py").write_bytes(b"B = 1\n")
+        (project / "llmdefinitions" / "data.py").write_bytes(b"A = 1\n")
+        assert execution.execution_key(project, "rapido") != before
+
+    def test_bytecode_nao_conta(self, project):
+        before = execution.execution_key(project, "rapido")
+        (project / "llmdefinitions" / "__pycache__").mkdir()
+        (project / "llmdefinitions" / "__pycache__" / "model.cpython-311.pyc").write_bytes(b"x")
+        assert execution.execution_key(project, "rapido") == before
+
+
+@pytest.mark.lento
+class TestLivroMinimo:
+    """Um livro de duas páginas com a configuração, as extensões e o construtor deste."""
+
+    @pytest.fixture
+    def book(self, tmp_path) -> Path:
+        for name in ("_ext", "_static", "_templates", "locale"):
+            shutil.copytree(
+                ROOT / "book" / name, tmp_path / "book" / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        (tmp_path / "ferramentas").mkdir()
+        for name in ("_config.yml", "ferramentas/site.py", "ferramentas/vendor.py"):
+            shutil.copy(ROOT / name, tmp_path / name)
+        # O construtor só quer saber se a pasta bate com o manifesto; esta não tem arquivo nenhum, e diz isso.
+        manifest = {"pacotes": vendor.expected_packages(), "arquivos": {}}
+        (tmp_path / "_extra" / "vendor").mkdir(parents=True)
+        (tmp_path / "_extra" / "vendor" / vendor.MANIFEST).write_text(json.dumps(manifest))
+        (tmp_path / "_toc.yml").write_text(
+            "format: jb-book\nroot: book/intro\nparts:\n- caption: Capítulos\n  chapters:\n  - file: notebooks/01_um\n",
+            encoding="utf-8",
+        )
+        (tmp_path / "book" / "intro.md").write_text("# Início\n\nTexto.\n", encoding="utf-8")
+        (tmp_path / "book" / "references.bib").write_text("")
+        (tmp_path / "requirements.txt").write_text("")
+        (tmp_path / "llmdefinitions").mkdir()
+        (tmp_path / "llmdefinitions" / "__init__.py").write_text("VALUE = 'primeiro'\n")
+        self.write_notebook(tmp_path, "print('valor', VALUE, os.environ['LIVRO_MODO'], os.environ['PYTHONHASHSEED'])")
+        return tmp_path
+
+    @staticmethod
+    def write_notebook(book: Path, code: str) -> None:
+        setup = "import os, sys\nsys.path.insert(0, '..')\nfrom llmdefinitions import VALUE\n"
+        cells = [nb.new_markdown_cell("# 1. Um", id="titulo"), nb.new_code_cell(setup + code, id="codigo")]
+        metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        (book / "notebooks").mkdir(exist_ok=True)
+        path = book / "notebooks" / "01_um.ipynb"
+        path.write_text(json.dumps(nb.new_notebook(cells=cells, metadata=metadata)), encoding="utf-8")
+
+    @staticmethod
+    def build(book: Path) -> subprocess.CompletedProcess:
+        environment = {k: v for k, v in os.environ.items() if k not in ("LIVRO_MODO", "LLMDEFINITIONS_ESPELHO")}
+        command = [sys.executable, "ferramentas/site.py"]
+        return subprocess.run(
+            command, cwd=book, env=environment, capture_output=True, encoding="utf-8", errors="replace", timeout=120
+        )
+
+    @staticmethod
+    def page(book: Path) -> str:
+        return (book / "_build" / "html" / "notebooks" / "01_um.html").read_text(encoding="utf-8")
+
+    def test_mudar_o_modulo_executa_de_novo_e_nada_mudar_nao_faz_nada(self, book):
+        first = self.build(book)
+        assert first.returncode == 0, first.stderr
+        assert "valor primeiro rapido 0" in self.page(book)
+        built = (book / "_build" / "html" / "index.html").stat().st_mtime_ns
+
+        again = self.build(book)
+        assert again.returncode == 0
+        assert "nada mudou" in again.stdout
+        assert (book / "_build" / "html" / "index.html").stat().st_mtime_ns == built
+
+        (book / "llmdefinitions" / "__init__.py").write_text("VALUE = 'segundo'\n")
+        changed = self.build(book)
+        assert changed.returncode == 0, changed.stderr
+        assert "valor segundo rapido 0" in self.page(book)
+        # Só o cache da chave atual fica.
+        assert len(list((book / "_build" / ".jupyter_cache").iterdir())) == 1
+
+        # Um site mexido à mão não passa por pronto.
+        (book / "_build" / "html" / "notebooks" / "01_um.html").unlink()
+        assert "nada mudou" not in self.build(book).stdout
+        assert "valor segundo" in self.page(book)
+
+    @pytest.mark.parametrize(
+        ("code", "expected"),
+        [("1 / 0", "ZeroDivisionError"), ("import warnings; warnings.warn('cuidado')", "stderr")],
+        ids=["erro", "aviso"],
+    )
+    def test_caderno_quebrado_derruba_o_build_duas_vezes_seguidas(self, book, code, expected):
+        self.write_notebook(book, code)
+        for attempt in (1, 2):
+            result = self.build(book)
+            assert result.returncode != 0, f"tentativa {attempt}: {result.stdout}"
+            assert expected in result.stderr, result.stderr
+            assert not (book / "_build" / "html").exists()
+        # Consertado, passa: o que derrubou o build foi o caderno.
+        self.write_notebook(book, "print('consertado')")
+        assert self.build(book).returncode == 0
