@@ -1,0 +1,162 @@
+"""O que cada etapa das tarefas faz: quase sempre, um comando do `.venv`. A ordem delas está em roteiro.py."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import ambiente
+import navegador
+import relatorios
+from ambiente import RAIZ
+
+SITE = RAIZ / "_build" / "html"
+
+
+def modo() -> str:
+    """`rapido` (padrão, sem rede) ou `completo`."""
+    return os.environ.get("LIVRO_MODO") or "rapido"
+
+
+def como_repetir(tarefa: str) -> str:
+    """O comando que roda uma tarefa neste sistema."""
+    return rf"py ferramentas\tarefas.py {tarefa}" if os.name == "nt" else f"make {tarefa}"
+
+
+def python(*argumentos: str, **extra: str) -> int:
+    """Roda o Python do `.venv` na raiz do projeto e devolve o código de saída.
+
+    Sem rede no modo rápido: pedir algo ao hub por engano tem de falhar aqui também, não só na sala sem internet.
+    """
+    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"} if modo() == "rapido" else {}
+    variaveis = ambiente.variaveis(LIVRO_MODO=modo(), PYTHONHASHSEED="0", **offline, **extra)
+    return subprocess.call([str(ambiente.python_do_venv()), *argumentos], cwd=RAIZ, env=variaveis)
+
+
+def ferramenta(nome: str, *argumentos: str) -> int:
+    """Roda um programa de ferramentas/."""
+    return python(str(RAIZ / "ferramentas" / f"{nome}.py"), *argumentos)
+
+
+def pytest(relatorio: str, *argumentos: str, **extra: str) -> int:
+    """Roda o pytest com relatório JUnit em `_build/relatorios`."""
+    relatorios.PASTA.mkdir(parents=True, exist_ok=True)
+    xml = relatorios.PASTA / f"junit-{relatorio}.xml"
+    xml.unlink(missing_ok=True)
+    return python("-m", "pytest", f"--junitxml={xml}", *argumentos, **extra)
+
+
+def preparar() -> int:
+    """Cria o `.venv`; quando já está pronto, só diz."""
+    if not ambiente.preparar():
+        print("Ambiente em dia.")
+    return 0
+
+
+def lint() -> int:
+    """Regras e formatação do ruff sobre programas e cadernos."""
+    codigo = python("-m", "ruff", "check", ".") or python("-m", "ruff", "format", "--check", ".")
+    if codigo:
+        print(f"O que tem conserto automático se conserta com: {como_repetir('formatar')}")
+    return codigo
+
+
+def cadernos_do_livro() -> list[str]:
+    """Os cadernos publicados, em ordem."""
+    return [str(c.relative_to(RAIZ)) for c in sorted((RAIZ / "notebooks").glob("*.ipynb"))]
+
+
+def saidas() -> int:
+    """Nenhum caderno guarda saídas: são exatamente o que o nbstripout produz."""
+    if not cadernos_do_livro():
+        raise ambiente.ErroDeUso("Não há cadernos em notebooks/: o repositório foi baixado por inteiro?")
+    codigo = python("-m", "nbstripout", "--verify", *cadernos_do_livro())
+    if codigo:
+        print(f"Há cadernos com saídas guardadas ou fora da forma do nbstripout: {como_repetir('formatar')}")
+    return codigo
+
+
+def formatar() -> int:
+    """Conserta o que `lint` e `saidas` apontam, quando o conserto é automático."""
+    codigos = [
+        python("-m", "ruff", "check", "--fix", "."),
+        python("-m", "ruff", "format", "."),
+        python("-m", "nbstripout", *cadernos_do_livro()),
+    ]
+    return next((codigo for codigo in codigos if codigo), 0)
+
+
+def unidade(*argumentos: str) -> int:
+    """Testes do pacote, das ferramentas e da estrutura do livro."""
+    return pytest("unidade", "tests", "-m", "not site and not navegador", *argumentos)
+
+
+def cadernos() -> int:
+    """Todo caderno roda de um kernel novo, sem erro e, no modo rápido, dentro do limite de tempo."""
+    limite = relatorios.limite_por_caderno()
+    por_celula = int(limite * relatorios.FOLGA) + 30 if modo() == "rapido" else 24 * 3600
+    codigo = pytest("cadernos", "notebooks", "--nbmake", f"--nbmake-timeout={por_celula}")
+    if codigo or modo() != "rapido":
+        return codigo
+    casos = relatorios.ler()["cadernos"]
+    queixas = relatorios.conferir_tempos(casos, limite, relatorios.PASTA / "tempos-cadernos.json")
+    for queixa in queixas:
+        print(queixa)
+    return 1 if queixas else 0
+
+
+def testes_site() -> int:
+    """O site construído, lido como HTML e aberto no navegador."""
+    extra = {"LIVRO_SITE": "1"}
+    if caminho := navegador.encontrar():
+        extra["LIVRO_CHROMIUM"] = caminho
+    if navegador.obrigatorio():
+        extra["LIVRO_NAVEGADOR"] = "1"
+    return pytest("site", "tests", "-m", "site or navegador", **extra)
+
+
+def bench(*argumentos: str) -> int:
+    """Instala a implementação de origem, sem dependências, e mede as duas lado a lado."""
+    instalar = python("-m", "pip", "install", "--quiet", "--no-deps", "-r", ambiente.BENCH)
+    return instalar or ferramenta("bench", *argumentos)
+
+
+def servir() -> int:
+    """Serve o site construído em http://127.0.0.1, até Ctrl+C."""
+    if not (SITE / "index.html").is_file():
+        print(f"O site ainda não foi construído: {como_repetir('livro')}", file=sys.stderr)
+        return 1
+    porta = os.environ.get("PORTA") or "8000"
+    print(f"Servindo em http://127.0.0.1:{porta}/ (Ctrl+C encerra; PORTA=8001 muda a porta).", flush=True)
+    return python("-m", "http.server", porta, "--bind", "127.0.0.1", "--directory", str(SITE))
+
+
+def limpar() -> int:
+    """Apaga o que se refaz sem rede: `_build` e os caches."""
+    for nome in ("_build", "notebooks/saida", ".pytest_cache", ".ruff_cache", ".hypothesis", ".jupyter_cache"):
+        ambiente.apagar(RAIZ / nome)
+    for pasta in ("book", "ferramentas", "llmdefinitions", "notebooks", "tests"):
+        for cache in list((RAIZ / pasta).rglob("__pycache__")):
+            ambiente.apagar(cache)
+    print("Apagados _build e os caches. O ambiente (.venv) ficou: `limpar-tudo` o apaga também.")
+    return 0
+
+
+def limpar_tudo() -> int:
+    """Apaga também o que precisa de rede para voltar: `.venv` e `_extra`."""
+    limpar()
+    for nome in (".venv", "_extra"):
+        ambiente.apagar(RAIZ / nome)
+    return 0
+
+
+def mostrar_site() -> int:
+    """Diz onde está o site e como abri-lo."""
+    pagina = SITE / "index.html"
+    abrir = {"win32": "start", "darwin": "open"}.get(sys.platform, "xdg-open")
+    print(f"O livro está em {pagina}")
+    print(
+        f"Para ler: abra esse arquivo no navegador ({abrir} {pagina.relative_to(RAIZ)}) ou use {como_repetir('servir')}"
+    )
+    return 0
