@@ -1,13 +1,15 @@
 """Mede tempo, memória e download de cada caderno e grava `book/_gerado/recursos.md`, que a página de recursos inclui.
 
-Uso: `python ferramentas/recursos.py` (é o que `make recursos` chama). Cada caderno roda num kernel novo; a memória é o
-pico de memória residente do kernel e dos processos que ele abre, amostrado a cada décimo de segundo.
+Uso: `python ferramentas/recursos.py` (é o que `make recursos` chama). Cada caderno roda num kernel novo, com a pasta de
+dados vazia e sem espelho, como na primeira vez de um leitor. A memória é o pico de memória residente do kernel e dos
+processos que ele abre, amostrado a cada décimo de segundo; o download, o que o caderno deixa na pasta de dados.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -24,7 +26,7 @@ INTERVALO = 0.1  # segundos entre amostras de memória
 
 
 class Medidor(threading.Thread):
-    """Amostra a memória residente e os bytes recebidos da rede enquanto um caderno roda."""
+    """Amostra a memória residente enquanto um caderno roda."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -44,24 +46,22 @@ class Medidor(threading.Thread):
             self.pico = max(self.pico, soma)
 
 
-def bytes_de_fora() -> int:
-    """Bytes recebidos até agora por interfaces que não são a própria máquina."""
-    interfaces = psutil.net_io_counters(pernic=True)
-    return sum(uso.bytes_recv for nome, uso in interfaces.items() if not nome.lower().startswith("lo"))
-
-
 def medir(caderno: Path) -> tuple[float, int, int]:
     """Segundos, pico de bytes de memória e bytes baixados de uma execução."""
     livro = nbformat.read(caderno, as_version=4)
-    medidor, antes, comeco = Medidor(), bytes_de_fora(), time.monotonic()
-    medidor.start()
-    try:
-        NotebookClient(livro, timeout=None, resources={"metadata": {"path": str(caderno.parent)}}).execute()
-    finally:
-        segundos = time.monotonic() - comeco
-        medidor.parar.set()
-        medidor.join()
-    return segundos, medidor.pico, bytes_de_fora() - antes
+    os.environ.pop("LLMDEFINITIONS_ESPELHO", None)
+    with tempfile.TemporaryDirectory() as dados:
+        os.environ["LLMDEFINITIONS_CACHE"] = dados
+        medidor, comeco = Medidor(), time.monotonic()
+        medidor.start()
+        try:
+            NotebookClient(livro, timeout=None, resources={"metadata": {"path": str(caderno.parent)}}).execute()
+        finally:
+            segundos = time.monotonic() - comeco
+            medidor.parar.set()
+            medidor.join()
+        baixados = sum(arquivo.stat().st_size for arquivo in Path(dados).rglob("*") if arquivo.is_file())
+    return segundos, medidor.pico, baixados
 
 
 def principal() -> int:
@@ -69,13 +69,13 @@ def principal() -> int:
     linhas = []
     for caderno in sorted((RAIZ / "notebooks").glob("*.ipynb")):
         segundos, pico, baixados = medir(caderno)
-        print(f"{caderno.name}: {segundos:.0f} s, {pico / 1e6:.0f} MB, {baixados / 1e6:.1f} MB recebidos", flush=True)
+        print(f"{caderno.name}: {segundos:.0f} s, {pico / 1e6:.0f} MB, {baixados / 1e6:.1f} MB baixados", flush=True)
         titulo = next(c.source for c in nbformat.read(caderno, as_version=4).cells if c.cell_type == "markdown")
         nome = titulo.splitlines()[0].lstrip("# ")
         linhas.append(f"| {nome} | {segundos:.0f} s | {pico / 1e9:.1f} GB | {baixados / 1e6:.1f} MB |")
     modo = os.environ.get("LIVRO_MODO") or "rapido"
     texto = (
-        "| Caderno | Tempo | RAM | Rede |\n|:--|--:|--:|--:|\n" + "\n".join(linhas) + "\n\n"
+        "| Caderno | Tempo | RAM | Download |\n|:--|--:|--:|--:|\n" + "\n".join(linhas) + "\n\n"
         f"Modo `{modo}`. Comando: `make recursos`. Máquina: {em_palavras(descrever(['torch', 'numpy']))}\n"
     )
     PAGINA.parent.mkdir(parents=True, exist_ok=True)

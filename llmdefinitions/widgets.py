@@ -25,6 +25,9 @@ FILTERS: dict[str, tuple[int | None, float | None]] = {
     "top-p = 0,5": (None, 0.5),
 }
 
+#: Sem isto o quadro encolhe até a largura da menor palavra.
+_WIDE = {"width": "100%"}
+
 
 def next_token_probs(
     logits: torch.Tensor, temperature: float, top_k: int | None = None, top_p: float | None = None
@@ -58,7 +61,7 @@ def decoding_explorer(
     Devolve:
         Widget com um seletor de filtro, um deslizante de temperatura e o quadro.
     """
-    frames = w.Stack([w.Stack() for _ in FILTERS], selected_index=0)
+    frames = w.Stack([w.Stack(layout=_WIDE) for _ in FILTERS], selected_index=0, layout=_WIDE)
     slider = w.SelectionSlider(
         options=[(f"{t:.2f}".replace(".", ","), i) for i, t in enumerate(temperatures)],
         value=min(range(len(temperatures)), key=lambda i: abs(temperatures[i] - 1.0)),
@@ -78,7 +81,7 @@ def decoding_explorer(
             logits = model(text_to_token_ids(text, tokenizer))[0, -1]  # (V,)
         for stack, (top_k, top_p) in zip(frames.children, FILTERS.values(), strict=True):
             probs = [next_token_probs(logits, t, top_k, top_p) for t in temperatures]
-            stack.children = [w.HTML(_bars_html(text, p, tokenizer, n_tokens)) for p in probs]
+            stack.children = [w.HTML(_bars_html(text, p, tokenizer, n_tokens), layout=_WIDE) for p in probs]
             stack.selected_index = slider.index
 
     draw(prompt)
