@@ -428,16 +428,16 @@ def test_sha256_of(tmp_path):
 
 
 def outro_processo(url: str, destino: Path) -> subprocess.Popen:
-    """Baixa `url` num processo novo, que carrega só `download.py` (o pacote inteiro traria o torch)."""
+    """Baixa `url` num processo novo, sem o `__init__` do pacote, que traria o torch."""
     programa = (
-        "import importlib.util, sys\n"
-        "spec = importlib.util.spec_from_file_location('download', sys.argv[1])\n"
-        "download = sys.modules['download'] = importlib.util.module_from_spec(spec)\n"
-        "spec.loader.exec_module(download)\n"
+        "import importlib, sys, types\n"
+        "pacote = sys.modules['llmdefinitions'] = types.ModuleType('llmdefinitions')\n"
+        "pacote.__path__ = [sys.argv[1]]\n"
+        "download = importlib.import_module('llmdefinitions.download')\n"
         "print('pronto', flush=True)\n"
         "download.download_file(*sys.argv[2:4], sha256=sys.argv[4], timeout=5, backoff=0.01)\n"
     )
-    argumentos = [sys.executable, "-c", programa, download.__file__, url, str(destino), RESUMO]
+    argumentos = [sys.executable, "-c", programa, str(Path(download.__file__).parent), url, str(destino), RESUMO]
     return subprocess.Popen(argumentos, stdout=subprocess.PIPE, text=True)
 
 
