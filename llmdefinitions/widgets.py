@@ -109,6 +109,7 @@ def _bars_html(prompt: str, probs: torch.Tensor, tokenizer: Any, n_tokens: int) 
         )
     caption = f"Depois de «{escape(prompt)}», {alive} tokens podem ser sorteados; os {len(rows)} mais prováveis:"
     return (
-        f'<table style="width:100%;max-width:34em"><caption style="caption-side:top;text-align:left">{caption}'
-        f"</caption><tbody>{''.join(rows)}</tbody></table>"
+        '<table style="width:100%;max-width:34em">'
+        f'<caption style="caption-side:top;text-align:left;color:inherit">{caption}</caption>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
     )
