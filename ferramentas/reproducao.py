@@ -111,7 +111,7 @@ def pagina(ouro: dict, linhas: list[list[float]], segundos: float) -> str:
     ficha = em_palavras(descrever(["torch", "tiktoken", "numpy"]))
     return (
         f"As {len(linhas)} linhas coincidem nas três casas; os {len(ouro['amostras'])} textos de amostra e o final, "
-        f"letra por letra. O treino levou {segundos / 60:.1f} minutos.\n\n"
+        f"caractere por caractere (espaços repetidos contam como um). O treino levou {segundos / 60:.1f} minutos.\n\n"
         "| Passo | Treino | Validação | Treino (ref.) | Validação (ref.) |\n|--:|--:|--:|--:|--:|\n"
         f"{corpo}\n\nComando: `make reproducao`, semente 123. Máquina: {ficha}\n"
     )
