@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .model import FeedForward, GPTModel, KVCache, LayerNorm, MultiHeadAttention, TransformerBlock
+from .model import CACHE_WITH_GRADIENTS, FeedForward, GPTModel, KVCache, LayerNorm, MultiHeadAttention, TransformerBlock
 
 #: Acima desta largura a conta domina as chamadas, e juntar as projeções só gastaria memória.
 MAX_EMB_DIM = 1024
@@ -54,7 +54,11 @@ class TokenDecoder:
         )
 
     def __call__(self, new: Tensor) -> Tensor:
-        """Acrescenta um token por linha ao cache: `(B, 1)` → `(B, V)`."""
+        """Acrescenta um token por linha ao cache: `(B, 1)` → `(B, V)`.
+
+        Erros:
+            ValueError: contexto cheio, ou gradientes ligados.
+        """
         cfg, past = self.model.cfg, self.cache.length
         if past == cfg.context_length:
             return self.model(new, cache=self.cache)[:, -1]  # o modelo recusa, com a sua mensagem
@@ -63,6 +67,8 @@ class TokenDecoder:
         for stored, norm1, qkv, out, norm2, up, down in self.layers:
             normed = torch.layer_norm(x, width, *norm1, eps)  # (B, D)
             q_k_v = F.linear(normed, *qkv).view(heads)  # (B, 3, H, 1, K)
+            if q_k_v.requires_grad:
+                raise ValueError(CACHE_WITH_GRADIENTS)
             stored[:, :, :, past : past + 1] = q_k_v[:, 1:]
             k, v = stored[:, :, :, : past + 1].unbind(1)  # (B, H, S, K) cada
             seen = F.scaled_dot_product_attention(q_k_v[:, 0], k, v)  # (B, H, 1, K)

@@ -32,6 +32,7 @@ class TrainingRun:
         self.steps_per_epoch = len(loader)
         self.total_steps = num_epochs * self.steps_per_epoch
         self.step, self.tokens = -1, 0
+        self.saved_step: int | None = None
         self.train_losses: list[float] = []
         self.val_losses: list[float] = []
         self.tokens_at: list[int] = []
@@ -80,13 +81,14 @@ class TrainingRun:
         return min(self.val_losses[-patience:]) >= min(self.val_losses[:-patience])
 
     def save(self) -> None:
-        """Grava um checkpoint, se há pasta para isso."""
-        if self.directory is None:
+        """Grava um checkpoint, se há pasta para isso e o deste passo ainda não está nela."""
+        if self.directory is None or self.saved_step == self.step:
             return
         state = {name: getattr(self, name) for name in self._SAVED} | {"identity": self._identity()}
         extra = {f"epoch.{name}": value for name, value in self.epoch_rng.items()}
         extra |= {f"loader.{name}": g.get_state() for name, g in self._loader_generators().items()}
         save_checkpoint(self.directory, self.step, self.model, self.optimizer, state=state, extra_tensors=extra)
+        self.saved_step = self.step
 
     def _resume(self) -> None:
         loaded = load_latest(self.directory, self.model, self.optimizer, validate=self._check_same_run)
@@ -98,7 +100,7 @@ class TrainingRun:
         self.epoch_rng = {name[6:]: value for name, value in extra.items() if name.startswith("epoch.")}
         for name, generator in self._loader_generators().items():
             generator.set_state(extra[f"loader.{name}"])
-        self.resuming = True
+        self.saved_step, self.resuming = self.step, True
 
     def _check_same_run(self, state: dict[str, Any]) -> None:
         saved, mine = state.get("identity", {}), self._identity()

@@ -206,8 +206,17 @@ def _pieces(documents: Iterable[str], size: int | None) -> Iterator[tuple[str, b
 def _encode_all(texts: list[str], tokenizer: Any, pool: ThreadPoolExecutor) -> Iterator[Any]:
     if len(texts) > 1 and not isinstance(tokenizer, tiktoken.Encoding):
         return (found.ids for found in _backend(tokenizer).encode_batch(texts, add_special_tokens=False))
-    # O tiktoken solta o GIL ao codificar. Já em int32, cada id ocupa 4 bytes, contra ~36 numa lista.
-    return pool.map(lambda text: np.asarray(encode(text, tokenizer), dtype=np.int32), texts)
+    if isinstance(tokenizer, tiktoken.Encoding):
+        return pool.map(lambda text: _encode_to_numpy(text, tokenizer), texts)
+    return (np.asarray(encode(text, tokenizer), dtype=np.int32) for text in texts)
+
+
+def _encode_to_numpy(text: str, tokenizer: tiktoken.Encoding) -> np.ndarray:
+    """Os mesmos ids de `encode`, sem passar por uma lista: ~36 bytes por id, montados com o GIL preso."""
+    try:
+        return tokenizer.encode_to_numpy(text, allowed_special={EOS_TEXT})
+    except UnicodeEncodeError:  # substitutos soltos, que só `encode` sabe trocar por \ufffd
+        return np.asarray(encode(text, tokenizer), dtype=np.int32)
 
 
 def _backend(tokenizer: Any) -> Any:

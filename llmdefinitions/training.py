@@ -186,7 +186,7 @@ def train_model_simple(
         max_grad_norm: corta a norma do gradiente neste valor (Pascanu et al., 2013).
         patience: para depois deste número de avaliações seguidas sem melhora na validação.
         checkpoint_dir: pasta dos checkpoints; se já há um, o treino continua dele como se nunca tivesse parado.
-        checkpoint_every: passos entre checkpoints (há sempre um no último).
+        checkpoint_every: passos entre checkpoints (há sempre um no último, também na parada antecipada).
         progress: barra de progresso; `None` mostra só em terminal ou caderno.
 
     Devolve:
@@ -239,6 +239,7 @@ def train_model_simple(
                 if (run.step + 1) % checkpoint_every == 0 or run.step + 1 == run.total_steps:
                     run.save()
             if run.stopped_early(patience):
+                run.save()
                 tqdm.write(f"Parada antecipada no passo {run.step}: {patience} avaliações sem melhora na validação.")
                 break
             if start_context:

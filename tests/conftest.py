@@ -1,13 +1,17 @@
-"""O que todos os testes compartilham: nenhuma conexão para fora, espelho dos dados, servidor local."""
+"""O que todos os testes compartilham: nenhuma conexão para fora, espelho dos dados, servidor local, site."""
 
 import ipaddress
 import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from servidor import ServidorRuim
+
+if TYPE_CHECKING:
+    from bs4 import BeautifulSoup
 
 # Um arquivo de cada parte da árvore, para reconhecer uma pasta errada antes de qualquer teste.
 ARVORE_DO_ESPELHO = ("the-verdict.txt", "instruction-data.json", "machado/html_a-cartomante_2.html.txt")
@@ -81,3 +85,19 @@ def sem_espelho(monkeypatch: pytest.MonkeyPatch) -> None:
 def servidor() -> Iterator[ServidorRuim]:
     with ServidorRuim() as ligado:
         yield ligado
+
+
+@pytest.fixture(scope="session")
+def html() -> Path:
+    """A pasta do site construído."""
+    from livro import require_site  # aqui, e não no alto: os testes do pacote rodam também sem bs4
+
+    return require_site()
+
+
+@pytest.fixture(scope="session")
+def pages(html: Path) -> "dict[str, BeautifulSoup]":
+    """Cada página do site, pelo caminho relativo."""
+    from livro import read_pages
+
+    return read_pages()

@@ -559,26 +559,58 @@ def test_checkpoint_danificado_no_meio_do_treino_so_custa_alguns_passos(tmp_path
     assert iguais(de_novo[1], finais)
 
 
+def treina_ate_parar(pasta, *, paciencia=2, eval_freq=2, interrompe_no=None, checkpoint_every=3):
+    """Treino que a paciência encerra cedo: perdas, pesos, gerador global e os passos que esta chamada deu."""
+    modelo = modelo_pequeno(31, emb_dim=8, n_heads=2)
+    otimizador = torch.optim.AdamW(modelo.parameters(), lr=0.2)
+    dados_agora = []
+
+    def agenda(passo, total):
+        if passo == interrompe_no:
+            raise KeyboardInterrupt
+        dados_agora.append(passo)
+        return 1.0
+
+    listas = train_model_simple(
+        modelo, carregador(), carregador(4, embaralha=False, semente=5), otimizador, "cpu", 20, eval_freq, 2, "", None,
+        lr_factor=agenda, patience=paciencia, checkpoint_dir=pasta, checkpoint_every=checkpoint_every,
+    )  # fmt: skip
+    return listas, pesos(modelo), torch.get_rng_state(), dados_agora
+
+
 def test_parada_antecipada_tambem_se_retoma(tmp_path, capsys):
-    def parada(pasta, interrompe_no=None):
-        modelo = modelo_pequeno(31, emb_dim=8, n_heads=2)
-        otimizador = torch.optim.AdamW(modelo.parameters(), lr=0.2)
-
-        def agenda(passo, total):
-            if passo == interrompe_no:
-                raise KeyboardInterrupt
-            return 1.0
-
-        return train_model_simple(
-            modelo, carregador(), carregador(4, embaralha=False, semente=5), otimizador, "cpu", 20, 2, 2, "", None,
-            lr_factor=agenda, patience=2, checkpoint_dir=pasta, checkpoint_every=3,
-        )[1], pesos(modelo)  # fmt: skip
-
-    perdas, finais = parada(None)
-    assert len(perdas) < 60
+    listas, finais, rng, _ = treina_ate_parar(None)
+    assert len(listas[1]) < 60
     with pytest.raises(KeyboardInterrupt):
-        parada(tmp_path, interrompe_no=5)
-    for _ in range(2):  # retoma e para; e parada de novo, do que ficou gravado
-        de_novo = parada(tmp_path)
-        assert de_novo[0] == perdas
-        assert iguais(de_novo[1], finais)
+        treina_ate_parar(tmp_path, interrompe_no=5)
+    de_novo = treina_ate_parar(tmp_path)
+    assert de_novo[0] == listas
+    assert iguais(de_novo[1], finais)
+    assert torch.equal(de_novo[2], rng)
+
+
+# Cada época tem 6 passos; a parada no 5 cai no fim da primeira.
+@pytest.mark.parametrize(("opcoes", "parada"), [({}, 6), ({"paciencia": 1, "eval_freq": 5}, 5)], ids=["meio", "fim"])
+def test_depois_da_parada_antecipada_repetir_volta_sem_dar_um_passo(tmp_path, capsys, opcoes, parada):
+    # Com um checkpoint a cada 1000 passos, só o da parada existe.
+    listas, finais, rng, dados = treina_ate_parar(tmp_path, checkpoint_every=1000, **opcoes)
+    assert dados == list(range(parada + 1))
+    [gravado] = list_checkpoints(tmp_path)
+    escrito_em = gravado.stat().st_mtime_ns
+    torch.manual_seed(0)  # outro processo começaria com outro estado
+    de_novo = treina_ate_parar(tmp_path, checkpoint_every=1000, **opcoes)
+    assert de_novo[3] == []
+    assert de_novo[0] == listas
+    assert iguais(de_novo[1], finais)
+    assert torch.equal(de_novo[2], rng)
+    assert gravado.stat().st_mtime_ns == escrito_em
+
+
+def test_com_mais_paciencia_o_treino_parado_continua_como_se_nao_tivesse_parado(tmp_path, capsys):
+    listas, finais, rng, dados = treina_ate_parar(None, paciencia=4)
+    parou_em = treina_ate_parar(tmp_path, paciencia=2)[3][-1]
+    de_novo = treina_ate_parar(tmp_path, paciencia=4)
+    assert de_novo[3] == dados[parou_em + 1 :] != []
+    assert de_novo[0] == listas
+    assert iguais(de_novo[1], finais)
+    assert torch.equal(de_novo[2], rng)

@@ -61,6 +61,19 @@ def test_alem_do_contexto_a_mensagem_e_a_do_modelo():
             TokenDecoder(modelo, cache)(ids_sorteados(1, 1))
 
 
+def test_com_gradientes_ligados_e_recusada():
+    modelo = modelo_pequeno().eval()
+    cache = modelo.new_cache(1)
+    with torch.no_grad():
+        modelo(ids_sorteados(1, 4), cache=cache)
+    decoder = TokenDecoder(modelo, cache)
+    with pytest.raises(ValueError, match=r"cache KV com gradientes ligados: .*torch\.no_grad\(\)"):
+        decoder(ids_sorteados(1, 1))
+    assert cache.length == 4
+    with torch.no_grad():
+        assert decoder(ids_sorteados(1, 1)).shape == (1, 61)
+
+
 def _contar(monkeypatch) -> list[int]:
     chamadas: list[int] = []
     original = TokenDecoder.__call__

@@ -17,6 +17,8 @@ PAGES = sorted((ROOT / "book").glob("*.md"))
 
 # Uma ideia por célula são umas 15 linhas; daqui para cima ninguém lê no celular.
 MAX_CELL_LINES = 25
+# O que a coluna de texto do site mostra, num computador, sem rolar para o lado.
+MAX_CODE_COLUMNS = 88
 # Repositórios alheios que o projeto cita, e os nomes de exemplo das mensagens de erro.
 CITED_REPOSITORIES = {
     "rasbt/LLMs-from-scratch",
@@ -121,6 +123,12 @@ def test_sumario_lista_todos_os_cadernos_e_paginas():
     assert max(Counter(toc_files()).values()) == 1
 
 
+def test_o_ruff_formata_os_cadernos_na_largura_do_site():
+    # `make formatar` não pode juntar de novo as linhas que o teste das colunas manda partir.
+    settings = (ROOT / "notebooks" / "ruff.toml").read_text(encoding="utf-8")
+    assert f"\nline-length = {MAX_CODE_COLUMNS}\n" in settings
+
+
 def test_ha_cadernos():
     # Sem esta, uma pasta vazia passaria em todos os testes parametrizados abaixo.
     assert NOTEBOOKS
@@ -163,6 +171,18 @@ class TestCaderno:
             if cell.cell_type == "code" and len(cell.source.splitlines()) > MAX_CELL_LINES
         }
         assert long == {}
+
+    def test_codigo_cabe_na_coluna_do_site(self, path):
+        # O endereço do repositório não conta: num fork pode ser mais longo, e ninguém o parte em dois.
+        own = CONFIG["repository"]["url"]
+        wide = [
+            f"{cell.id}: {line}"
+            for cell in read_notebook(path).cells
+            if cell.cell_type == "code"
+            for line in cell.source.splitlines()
+            if len(line) > MAX_CODE_COLUMNS and own not in line
+        ]
+        assert wide == []
 
     def test_graficos_tem_texto_alternativo(self, path):
         missing = []

@@ -6,25 +6,13 @@ import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
-from bs4 import BeautifulSoup
-from livro import load, read_pages, require_site
+from livro import load
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from playwright.sync_api import sync_playwright
 
 pytestmark = [pytest.mark.site, pytest.mark.navegador]
-
-
-@pytest.fixture(scope="session")
-def html() -> Path:
-    return require_site()
-
-
-@pytest.fixture(scope="session")
-def pages(html) -> dict[str, BeautifulSoup]:
-    return read_pages()
 
 
 @pytest.fixture(scope="session")

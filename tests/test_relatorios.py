@@ -14,6 +14,7 @@ RAIZ = Path(__file__).resolve().parent.parent
 # No fim da lista: ferramentas/site.py não pode passar à frente do `site` da biblioteca padrão.
 sys.path.append(str(RAIZ / "ferramentas"))
 
+import etapas  # noqa: E402
 import relatorios  # noqa: E402
 from ambiente import ErroDeUso  # noqa: E402
 
@@ -52,6 +53,49 @@ def test_caderno_lento_demais_e_queixa_e_o_tempo_fica_gravado(
     assert "c levou 136 s" in queixas[0]
     assert "b passou do limite" in capsys.readouterr().out
     assert yaml.safe_load(destino.read_text())["segundos"] == {"a": 80.0, "b": 100.0, "c": 136.0}
+
+
+@pytest.mark.parametrize(
+    ("segundos", "aviso", "reprova"),
+    [(90.0, False, False), (90.1, True, False), (135.0, True, False), (135.1, False, True)],
+)
+def test_entre_o_limite_e_a_folga_o_caderno_passa_com_aviso(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], segundos: float, aviso: bool, reprova: bool
+) -> None:
+    casos = [relatorios.Caso("notebooks.a::a", segundos, "passed")]
+    limite = relatorios.LIMITE_PADRAO_S
+    assert bool(relatorios.conferir_tempos(casos, limite, tmp_path / "tempos.json")) is reprova
+    assert ("a passou do limite" in capsys.readouterr().out) is aviso
+
+
+@pytest.mark.parametrize(
+    ("modo", "limite", "segundos", "codigo"),
+    [("rapido", "90", 135.0, 0), ("rapido", "90", 136.0, 1), ("rapido", "91", 136.0, 0), ("completo", "90", 5000.0, 0)],
+)
+def test_a_etapa_dos_cadernos_reprova_so_alem_da_folga(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, modo: str, limite: str, segundos: float, codigo: int
+) -> None:
+    monkeypatch.setenv("LIVRO_MODO", modo)
+    monkeypatch.setenv("LIVRO_LIMITE_S", limite)
+    monkeypatch.setattr(relatorios, "PASTA", tmp_path)
+    monkeypatch.setattr(etapas, "pytest", lambda *argumentos: 0)
+    casos = {"cadernos": [relatorios.Caso("notebooks.a::a", segundos, "passed")]}
+    monkeypatch.setattr(relatorios, "ler", lambda: casos)
+    assert etapas.cadernos() == codigo
+
+
+def test_o_guia_de_contribuicao_diz_o_limite_e_a_folga_de_verdade() -> None:
+    guia = " ".join((RAIZ / "CONTRIBUTING.md").read_text(encoding="utf-8").split())
+    limite, folga = relatorios.LIMITE_PADRAO_S, relatorios.FOLGA
+    assert f"leva até {limite:g} s, medidos numa máquina de 2 núcleos" in guia
+    assert f"além de {folga:g} vez isso ({limite * folga:g} s)".replace(".", ",") in guia
+
+
+@pytest.mark.parametrize("nome", ["README.md", "book/como_usar.md", "book/intro.md", "book/recursos.md"])
+def test_as_paginas_prometem_o_limite_de_verdade(nome: str) -> None:
+    linhas = [linha for linha in (RAIZ / nome).read_text(encoding="utf-8").splitlines() if "por caderno" in linha]
+    prometidos = [float(n) for linha in linhas for n in re.findall(r"(\d+) s(?:egundos)?\b", linha)]
+    assert prometidos == [relatorios.LIMITE_PADRAO_S]
 
 
 @pytest.mark.parametrize("valor", ["0", "-1", "noventa", "inf", "nan"])

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from livro import ROOT, read_pages, require_site
+from livro import ROOT
 
 pytestmark = pytest.mark.site
 
@@ -22,16 +22,6 @@ ENGLISH = re.compile(
     r"contents|skip|back|top|mode|source|issue|fullscreen|sidebar|hidden|navigation|main|home|light|dark)\b",
     re.IGNORECASE,
 )
-
-
-@pytest.fixture(scope="session")
-def html() -> Path:
-    return require_site()
-
-
-@pytest.fixture(scope="session")
-def pages(html) -> dict[str, BeautifulSoup]:
-    return read_pages()
 
 
 @pytest.fixture(scope="session")

@@ -384,6 +384,23 @@ def test_outro_padrao_do_tiktoken_recebe_o_texto_inteiro(gpt2):
     assert 256 in outro.encode(texto)
 
 
+def test_corpus_do_gpt2_nao_passa_por_listas(gpt2, monkeypatch):
+    # Montar a lista prende o GIL e custa ~36 bytes por id; só um texto com substitutos soltos precisa dela.
+    passaram = []
+    original = tiktoken.Encoding.encode
+
+    def contado(self, texto, **opcoes):
+        passaram.append(texto)
+        return original(self, texto, **opcoes)
+
+    monkeypatch.setattr(tiktoken.Encoding, "encode", contado)
+    encode_corpus(FRASE * 3, gpt2, _piece_chars=20)
+    assert passaram == []
+    ids = encode_corpus("a b\ud83d c", gpt2, _piece_chars=1)
+    assert passaram == [" b\ud83d"]
+    assert ids.tolist() == original(gpt2, "a b\ufffd c")
+
+
 def test_corpus_e_int32_e_de_muitas_ondas(gpt2):
     texto = FRASE * 400
     ids = encode_corpus(texto, gpt2, num_threads=2, _piece_chars=50)
