@@ -7,10 +7,14 @@ export LLMDEFINITIONS_ESPELHO ?= $(abspath ../shared/dados)
 endif
 
 TAREFAS := ajuda livro testes preparar vendor lint saidas formatar unidade cadernos site navegador testes-site \
-           bench reproducao recursos servir configurar limpar limpar-tudo
+           mini-pt bench reproducao recursos servir configurar limpar limpar-tudo
+
+# As variáveis que cada tarefa recebe, além de ARGS: `make mini-pt ORCAMENTO=5min`.
+OPCOES_configurar := REPO BRANCH
+OPCOES_mini-pt := ORCAMENTO PASTA PROCESSOS
 
 .DEFAULT_GOAL := ajuda
 .NOTPARALLEL:
 .PHONY: $(TAREFAS)
 $(TAREFAS):
-	@$(PYTHON) ferramentas/tarefas.py $@ $(if $(filter configurar,$@),$(if $(REPO),REPO='$(REPO)') $(if $(BRANCH),BRANCH='$(BRANCH)'),$(ARGS))
+	@$(PYTHON) ferramentas/tarefas.py $@ $(foreach nome,$(OPCOES_$@),$(if $($(nome)),$(nome)='$($(nome))')) $(ARGS)

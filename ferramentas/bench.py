@@ -1,6 +1,6 @@
 """Mede o módulo ao lado de outras implementações e diz se cada meta de velocidade e memória foi cumprida.
 
-Uso: python ferramentas/bench.py [treino] [geracao] [janelas]   (sem nomes, as três seções)
+Uso: python ferramentas/bench.py [treino] [geracao] [janelas] [minipt]   (sem nomes, todas)
 
 As implementações se revezam rodada a rodada e o que vale é a mediana das razões: numa máquina compartilhada o tempo
 absoluto varia muito, e a razão entre vizinhos, pouco. Grava `_build/relatorios/bench.json` e `bench.md`. Uma meta não
@@ -27,7 +27,7 @@ from andamento import duracao
 from relatorios import PASTA
 
 PACOTES = ("torch", "transformers", "tiktoken", "tokenizers", "numpy", "llms-from-scratch", "llmdefinitions")
-SECOES = ("treino", "geracao", "janelas")
+SECOES = ("treino", "geracao", "janelas", "minipt")
 
 
 def principal(argumentos: list[str]) -> int:

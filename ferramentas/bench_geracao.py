@@ -7,43 +7,18 @@ from statistics import median
 import torch
 from bench_treino import MINI, gpt2_do_transformers
 from medicao import Meta, Secao, intercalar, razao
-from transformers import GPT2LMHeadModel
 
 from llmdefinitions import GPTConfig, GPTModel, generate, gpt2_config
+from llmdefinitions.gpt2_format import to_gpt2_state
 
 NOVOS, PROMPT = 128, 16
 NOSSO, HF = "llmdefinitions", "transformers"
 
 
-def copiar_para_gpt2(nosso: GPTModel, hf: GPT2LMHeadModel) -> None:
-    """Põe os pesos de `nosso` no GPT-2 do `transformers`, cujas camadas lineares são transpostas (Conv1D)."""
-    destino = hf.transformer
-    with torch.no_grad():
-        destino.wte.weight.copy_(nosso.tok_emb.weight)
-        destino.wpe.weight.copy_(nosso.pos_emb.weight)
-        destino.ln_f.weight.copy_(nosso.final_norm.scale)
-        destino.ln_f.bias.copy_(nosso.final_norm.shift)
-        for bloco, camada in zip(nosso.trf_blocks, destino.h, strict=True):
-            projecoes = (bloco.att.W_query, bloco.att.W_key, bloco.att.W_value)
-            camada.attn.c_attn.weight.copy_(torch.cat([p.weight for p in projecoes]).T)
-            camada.attn.c_attn.bias.copy_(torch.cat([p.bias for p in projecoes]))
-            subida, _, descida = bloco.ff.layers
-            for conv, linear in (
-                (camada.attn.c_proj, bloco.att.out_proj),
-                (camada.mlp.c_fc, subida),
-                (camada.mlp.c_proj, descida),
-            ):
-                conv.weight.copy_(linear.weight.T)
-                conv.bias.copy_(linear.bias)
-            for alvo, norma in ((camada.ln_1, bloco.norm1), (camada.ln_2, bloco.norm2)):
-                alvo.weight.copy_(norma.scale)
-                alvo.bias.copy_(norma.shift)
-
-
 def _comparar(nome: str, cfg: GPTConfig, rodadas: int) -> tuple[list[dict[str, str]], float]:
     torch.manual_seed(0)
     nosso, hf = GPTModel(cfg).eval(), gpt2_do_transformers(cfg).eval()
-    copiar_para_gpt2(nosso, hf)
+    hf.load_state_dict(to_gpt2_state(nosso))
     ids = torch.randint(cfg.vocab_size, (1, PROMPT))
     saidas: dict[str, torch.Tensor] = {}
 

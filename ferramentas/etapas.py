@@ -122,6 +122,29 @@ def bench(*argumentos: str) -> int:
     return instalar or ferramenta("bench", *argumentos)
 
 
+def mini_pt(*argumentos: str) -> int:
+    """Treina o mini-pt em `_build/mini-pt`, ou continua de onde parou.
+
+    Aceita `ORCAMENTO=5min`, `PASTA=pasta` e `PROCESSOS=2`; o resto (`steps=200`, `--receita …`) vai para o programa.
+    """
+    nossas = ("ORCAMENTO", "PASTA", "PROCESSOS")
+    pares = dict(a.split("=", 1) for a in argumentos if a.partition("=")[0] in nossas and "=" in a)
+    resto = [a for a in argumentos if a.partition("=")[0] not in pares]
+    processos = pares.get("PROCESSOS", "1")
+    if not processos.isdecimal() or int(processos) < 1:
+        raise ambiente.ErroDeUso(f"PROCESSOS={processos!r}: esperado um inteiro ≥ 1, como PROCESSOS=2.")
+    opcoes = ["--pasta", pares.get("PASTA") or str(RAIZ / "_build" / "mini-pt")]
+    if "ORCAMENTO" in pares:
+        opcoes += ["--orcamento", pares["ORCAMENTO"]]
+    programa = ["-m", "llmdefinitions.pretrain", *opcoes, *resto]
+    if processos == "1":
+        return python(*programa)
+    # Sem isto o torchrun dá um fio a cada processo, por mais núcleos que haja, e avisa disso.
+    fios = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // int(processos)))
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processos]
+    return python(*torchrun, *programa, OMP_NUM_THREADS=fios)
+
+
 def servir() -> int:
     """Serve o site construído em http://127.0.0.1, até Ctrl+C."""
     if not (SITE / "index.html").is_file():

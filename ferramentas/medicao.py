@@ -17,6 +17,7 @@ class Meta:
     alvo: float
     medido: float
     no_maximo: bool = False
+    unidade: str = "×"
 
     @property
     def cumprida(self) -> bool:
@@ -26,7 +27,7 @@ class Meta:
     def __str__(self) -> str:
         sinal = "≤" if self.no_maximo else "≥"
         estado = "cumprida" if self.cumprida else "não cumprida"
-        return f"{self.texto}: {self.medido:.2f}× (meta {sinal} {self.alvo:g}×): {estado}"
+        return f"{self.texto}: {self.medido:.2f}{self.unidade} (meta {sinal} {self.alvo:g}{self.unidade}): {estado}"
 
 
 @dataclass

@@ -39,6 +39,7 @@ ETAPAS = {
     "site": Etapa("Construção do site (Jupyter Book)", lambda: ferramenta("site")),
     "navegador": Etapa("Navegador para os testes", navegador.garantir),
     "testes-site": Etapa("Testes do site construído", etapas.testes_site),
+    "mini-pt": Etapa("Pré-treino do mini-pt", etapas.mini_pt),
     "bench": Etapa("Medições de velocidade", etapas.bench),
     "reproducao": Etapa("Reprodução do treino de referência", lambda *extras: ferramenta("reproducao", *extras)),
     "recursos": Etapa("Tempo, memória e download dos cadernos", lambda: ferramenta("recursos")),
@@ -66,6 +67,7 @@ TAREFAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "site": ("só a construção do site, sem conferir os scripts de terceiros", ("preparar", "site")),
     "navegador": ("procura o Chromium dos testes e, se puder, instala", ("navegador",)),
     "testes-site": ("só os testes do site já construído", ("preparar", "navegador", "testes-site")),
+    "mini-pt": ("treina de novo o modelo embutido; ORCAMENTO=5min treina só esse tempo", ("preparar", "mini-pt")),
     "bench": ("mede velocidade contra transformers e a implementação de origem", ("preparar", "bench")),
     "reproducao": ("refaz o treino de referência do GPT-2 de 124M (demorado)", ("preparar", "reproducao")),
     "recursos": ("mede tempo, memória e download de cada caderno", ("preparar", "recursos")),
@@ -74,7 +76,7 @@ TAREFAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "limpar": ("apaga _build e os caches", ("limpar",)),
     "limpar-tudo": ("apaga também .venv e _extra", ("limpar-tudo",)),
 }
-ACEITAM_ARGUMENTOS = {"unidade", "bench", "reproducao", "configurar"}
+ACEITAM_ARGUMENTOS = {"unidade", "mini-pt", "bench", "reproducao", "configurar"}
 
 
 def ajuda() -> int:

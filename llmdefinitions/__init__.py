@@ -9,8 +9,11 @@ from .device import autocast, set_device
 from .download import DownloadError, download_file
 from .evaluation import bits_per_byte, distinct_n, perplexity, repetition_rate
 from .generation import generate, generate_text_simple
+from .gpt2_params import load_weights_into_gpt
+from .hub import ModelUnavailableError
 from .model import GPTModel
 from .plots import plot_losses, plot_next_token, use_book_style
+from .pretrained import download_and_load_gpt2, load_pretrained, save_pretrained
 from .tokenizer import encode_corpus, get_tokenizer, text_to_token_ids, token_ids_to_text
 from .training import (
     build_adamw,
@@ -36,6 +39,7 @@ __all__ = [
     "GPTConfig",
     "GPTDatasetV1",
     "GPTModel",
+    "ModelUnavailableError",
     "autocast",
     "available_corpora",
     "bits_per_byte",
@@ -44,6 +48,7 @@ __all__ = [
     "calc_loss_loader",
     "create_dataloader_v1",
     "distinct_n",
+    "download_and_load_gpt2",
     "download_file",
     "encode_corpus",
     "evaluate_model",
@@ -56,6 +61,8 @@ __all__ = [
     "load_corpus",
     "load_latest",
     "load_model",
+    "load_pretrained",
+    "load_weights_into_gpt",
     "measure_matmul_flops",
     "perplexity",
     "plot_losses",
@@ -63,6 +70,7 @@ __all__ = [
     "repetition_rate",
     "save_checkpoint",
     "save_model",
+    "save_pretrained",
     "set_device",
     "split_text",
     "text_to_token_ids",

@@ -18,6 +18,13 @@ from torch import Tensor, nn
 
 from .config import GPTConfig
 
+# Sem esta recusa o erro só viria no `backward`, e falaria da versão de um tensor: gravar no cache, que é no lugar,
+# estraga o que a passagem de volta leria.
+CACHE_WITH_GRADIENTS = (
+    "cache KV com gradientes ligados: ele só serve para gerar. Chame o modelo dentro de `with torch.no_grad():`, "
+    "ou, para treinar, chame-o sem `cache`."
+)
+
 
 class LayerNorm(nn.Module):
     """Normaliza cada vetor para média 0 e variância 1, com escala e deslocamento aprendidos (Ba et al., 2016)."""
@@ -66,7 +73,13 @@ class KVCache:
         self.length = 0
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Grava as T posições novas da camada e devolve todas as S: `(B, H, T, K)` → `(B, H, S, K)`."""
+        """Grava as T posições novas da camada e devolve todas as S: `(B, H, T, K)` → `(B, H, S, K)`.
+
+        Erros:
+            ValueError: gradientes ligados.
+        """
+        if k.requires_grad or v.requires_grad:
+            raise ValueError(CACHE_WITH_GRADIENTS)
         end = self.length + k.shape[2]
         self.keys[layer, :, :, self.length : end] = k
         self.values[layer, :, :, self.length : end] = v
@@ -99,18 +112,29 @@ class MultiHeadAttention(nn.Module):
         mask = None
         if past and n_new > 1:
             mask = torch.ones(n_new, past + n_new, dtype=torch.bool, device=x.device).tril(past)  # (T, S)
-        out = F.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            attn_mask=mask,
-            dropout_p=self.dropout.p if self.training else 0.0,
-            is_causal=past == 0 and n_new > 1,
-        )  # (B, H, T, K)
+        dropout_p = self.dropout.p if self.training else 0.0
+        if cache is None and q.dtype is torch.bfloat16 and q.device.type == "cpu" and torch.is_grad_enabled():
+            out = _causal_attention(q, k, v, dropout_p)  # (B, H, T, K)
+        else:
+            out = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=mask, dropout_p=dropout_p, is_causal=past == 0 and n_new > 1
+            )  # (B, H, T, K)
         return self.out_proj(out.transpose(1, 2).flatten(2))  # (B, T, D)
 
     def _split_heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)  # (B, T, D) → (B, H, T, K)
+
+
+def _causal_attention(q: Tensor, k: Tensor, v: Tensor, dropout_p: float) -> Tensor:
+    """A atenção causal escrita por extenso: `(B, H, T, K)` três vezes → `(B, H, T, K)`.
+
+    Só para treinar em bfloat16 na CPU: ali a volta da versão fundida do PyTorch 2.13 leva cerca do dobro do tempo.
+    """
+    n_tokens = q.shape[2]
+    mask = torch.full((n_tokens, n_tokens), -torch.inf, dtype=q.dtype, device=q.device).triu(1)  # (T, T)
+    scores = torch.baddbmm(mask, q.flatten(0, 1), k.flatten(0, 1).mT, alpha=q.shape[3] ** -0.5)  # (B·H, T, T)
+    weights = F.dropout(scores.softmax(-1), dropout_p)  # (B·H, T, T)
+    return (weights @ v.flatten(0, 1)).view(q.shape)  # (B, H, T, K)
 
 
 class TransformerBlock(nn.Module):

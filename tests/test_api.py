@@ -37,6 +37,9 @@ CONTRATO = {
     "generate_and_print_sample": "model, tokenizer, device, start_context",
     "plot_losses": "epochs_seen, tokens_seen, train_losses, val_losses",
     "set_device": "use_gpu=True",
+    "load_pretrained": "name='mini-pt'",
+    "load_weights_into_gpt": "gpt, params",
+    "download_and_load_gpt2": "model_size, models_dir",
 }
 
 # As palavras-chave que o contrato também fixa.
@@ -71,6 +74,7 @@ CONGELADO = {
     "load_latest": ("directory, model, optimizer=None", "validate=None"),
     "save_model": ("model, path", ""),
     "load_model": ("path", ""),
+    "save_pretrained": ("model, tokenizer, folder", "dtype=torch.float16, generation=None"),
     "download_file": (
         "url, destination",
         (
@@ -81,7 +85,7 @@ CONGELADO = {
     "plot_next_token": ("tokens, probs", "title='', x_max=None"),
     "use_book_style": ("", ""),
 }
-EXCECOES = {"CheckpointError", "CorpusUnavailableError", "DownloadError"}
+EXCECOES = {"CheckpointError", "CorpusUnavailableError", "DownloadError", "ModelUnavailableError"}
 DADOS = {"Corpus", "CorpusInfo"}  # montados pelo pacote, nunca pelo leitor
 CONSTANTES = {"GPT2_SIZES", "GPT_CONFIG_124M"}
 

@@ -20,6 +20,15 @@ DIRECAO: dict[str, set[str]] = {
     "checkpoint": {"config", "model", "randomness"},
     "run": {"checkpoint", "config"},
     "training": {"device", "generation", "progress", "run", "tokenizer"},
+    # Pesos prontos, nos formatos dos outros.
+    "gpt2_format": {"config", "model"},
+    "gpt2_params": {"config", "gpt2_format", "model"},
+    "model_files": set(),
+    "hub": {"download"},
+    "hub_tokenizer": {"model_files", "tokenizer", "vocabulary"},
+    "pretrained": {
+        *("config", "gpt2_format", "gpt2_params", "hub", "hub_tokenizer", "model", "model_files", "tokenizer"),
+    },
     # O texto.
     "vocabulary": set(),
     "tokenizer": {"vocabulary"},
@@ -31,7 +40,31 @@ DIRECAO: dict[str, set[str]] = {
     "template": set(),
     "grammar": {"template"},
     "stories": {"grammar"},
+    "minhash": set(),
+    "deduplication": {"minhash"},
+    # Pré-treinar: da receita ao modelo exportado.
+    "recipe": {"config", "device", "optimizers"},
+    "token_store": set(),
+    "mixture": {"token_store"},
+    "distributed": set(),
+    "optimizers": {"training"},
+    "pretrain_data": {"bpe", "corpora", "deduplication", "recipe", "token_store", "tokenizer"},
+    "pretrainer": {
+        *("checkpoint", "distributed", "mixture", "model", "optimizers", "progress", "recipe", "training"),
+    },
+    "pretrain": {
+        *("compression", "corpora", "distributed", "mixture", "model_card", "pretrain_data", "pretrain_report"),
+        *("pretrained", "pretrainer", "progress", "recipe", "scoring", "token_store"),
+    },
+    "model_card": {"token_store"},
     # Medir e mostrar.
+    "ngram": set(),
+    "compression": set(),
+    "scoring": {"device", "generation", "tokenizer"},
+    "pretrain_report": {
+        *("compression", "evaluation", "generation", "model", "ngram", "pretrain_data", "recipe", "scoring"),
+        *("stories", "token_store", "tokenizer"),
+    },
     "device": set(),
     "costs": {"device"},
     "evaluation": set(),

@@ -17,6 +17,7 @@ from modelos import (
 from torch import nn
 
 from llmdefinitions import GPT_CONFIG_124M, GPTConfig, GPTModel, calc_loss_batch
+from llmdefinitions.gpt2_format import config_to_gpt2, to_gpt2_state
 from llmdefinitions.model import FeedForward, LayerNorm, MultiHeadAttention
 
 ENTRADAS = torch.tensor([[16833, 3626, 6100], [40, 1107, 588]])
@@ -68,41 +69,10 @@ def test_logits_iguais_aos_da_segunda_implementacao(mudancas):
 
 
 def gpt2_do_transformers(modelo: GPTModel) -> nn.Module:
-    """`GPT2LMHeadModel` com os pesos de `modelo` (Conv1D guarda a transposta; sem viés em QKV, viés zero)."""
+    """`GPT2LMHeadModel` com os pesos de `modelo`."""
     transformers = pytest.importorskip("transformers")
-    cfg, p = modelo.cfg, modelo.state_dict()
-    config = transformers.GPT2Config(
-        vocab_size=cfg.vocab_size,
-        n_positions=cfg.context_length,
-        n_embd=cfg.emb_dim,
-        n_layer=cfg.n_layers,
-        n_head=cfg.n_heads,
-        tie_word_embeddings=cfg.tie_weights,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    novos = {
-        "transformer.wte.weight": p["tok_emb.weight"],
-        "transformer.wpe.weight": p["pos_emb.weight"],
-        "transformer.ln_f.weight": p["final_norm.scale"],
-        "transformer.ln_f.bias": p["final_norm.shift"],
-        "lm_head.weight": p["out_head.weight"],
-    }
-    for i in range(cfg.n_layers):
-        de, para = f"trf_blocks.{i}.", f"transformer.h.{i}."
-        qkv = [f"{de}att.W_{nome}" for nome in ("query", "key", "value")]
-        zero = torch.zeros(cfg.emb_dim)
-        novos[f"{para}attn.c_attn.weight"] = torch.cat([p[f"{nome}.weight"].T for nome in qkv], dim=1)
-        novos[f"{para}attn.c_attn.bias"] = torch.cat([p.get(f"{nome}.bias", zero) for nome in qkv])
-        lineares = {"att.out_proj": "attn.c_proj", "ff.layers.0": "mlp.c_fc", "ff.layers.2": "mlp.c_proj"}
-        for nosso, deles in lineares.items():
-            novos[f"{para}{deles}.weight"] = p[f"{de}{nosso}.weight"].T
-            novos[f"{para}{deles}.bias"] = p[f"{de}{nosso}.bias"]
-        for nosso, deles in (("norm1", "ln_1"), ("norm2", "ln_2")):
-            novos[f"{para}{deles}.weight"] = p[f"{de}{nosso}.scale"]
-            novos[f"{para}{deles}.bias"] = p[f"{de}{nosso}.shift"]
-    gpt2 = transformers.GPT2LMHeadModel(config)
-    gpt2.load_state_dict(novos)
+    gpt2 = transformers.GPT2LMHeadModel(transformers.GPT2Config(**config_to_gpt2(modelo.cfg, eos_id=0)))
+    gpt2.load_state_dict(to_gpt2_state(modelo))
     return gpt2.eval()
 
 
@@ -224,6 +194,32 @@ def test_cache_em_pedacos_da_os_mesmos_logits():
     assert cache.length == 12
     with pytest.raises(ValueError, match="contexto de 13 tokens é maior que 12"):
         modelo(ids[:, :1], cache=cache)
+
+
+def test_cache_com_gradientes_ligados_e_recusado_antes_de_gravar():
+    modelo, ids = modelo_pequeno().eval(), ids_sorteados(2, 5)
+    cache = modelo.new_cache(2)
+    cache.stored.zero_()
+    with pytest.raises(ValueError, match=r"cache KV com gradientes ligados: .*torch\.no_grad\(\)"):
+        modelo(ids, cache=cache)
+    assert cache.length == 0
+    assert not cache.stored.any()
+    # O que a recusa poupa ao leitor: escrever no lugar o que a passagem de volta ainda vai ler.
+    pesos, guardado = torch.ones(2, requires_grad=True), torch.empty(2, 2)
+    guardado[0] = pesos
+    soma = guardado[:1].square().sum()
+    guardado[1] = pesos
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        soma.backward()
+
+
+@pytest.mark.parametrize("nome", ["W_key", "W_value"])
+def test_basta_uma_projecao_treinavel_para_o_cache_ser_recusado(nome):
+    modelo = modelo_pequeno().eval().requires_grad_(False)
+    modelo(ids_sorteados(1, 3), cache=modelo.new_cache(1))  # tudo congelado: não há gradiente a perder
+    getattr(modelo.trf_blocks[0].att, nome).requires_grad_(True)
+    with pytest.raises(ValueError, match="cache KV com gradientes ligados"):
+        modelo(ids_sorteados(1, 3), cache=modelo.new_cache(1))
 
 
 def test_last_only_e_a_ultima_posicao():

@@ -180,6 +180,77 @@ def test_makefile_aponta_o_espelho_vizinho_sem_atropelar_o_do_usuario(tmp_path: 
     assert espelho(LLMDEFINITIONS_ESPELHO="/meu") == "/meu"
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="sem make nesta máquina")
+@pytest.mark.parametrize(
+    ("pedido", "recebido"),
+    [
+        (["mini-pt", "ORCAMENTO=5 min", "PROCESSOS=2", "REPO=x"], ["mini-pt", "ORCAMENTO=5 min", "PROCESSOS=2"]),
+        (["configurar", "REPO=x", "PASTA=y"], ["configurar", "REPO=x"]),
+        (["unidade", "ARGS=-k tokenizer"], ["unidade", "-k", "tokenizer"]),
+        (["livro", "ORCAMENTO=5min"], ["livro"]),
+    ],
+)
+def test_makefile_entrega_a_cada_tarefa_as_suas_variaveis(
+    tmp_path: Path, pedido: list[str], recebido: list[str]
+) -> None:
+    shutil.copy(RAIZ / "Makefile", tmp_path)
+    (tmp_path / "ferramentas").mkdir()
+    (tmp_path / "ferramentas/tarefas.py").write_text("import sys\nprint(*sys.argv[1:], sep='\\n')\n")
+    variaveis = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    comando = ["make", f"PYTHON={sys.executable}", *pedido]
+    feito = subprocess.run(comando, cwd=tmp_path, env=variaveis, capture_output=True, text=True)
+    assert feito.returncode == 0, feito.stderr
+    assert feito.stdout.splitlines() == recebido
+
+
+# --- mini-pt ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def chamadas(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, str]]]:
+    """Os comandos que as etapas dariam ao Python do `.venv`, com as variáveis a mais."""
+    feitas = []
+    monkeypatch.setattr(etapas, "python", lambda *comando, **extra: feitas.append((list(comando), extra)) or 0)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    return feitas
+
+
+def test_mini_pt_roda_a_receita_na_pasta_padrao(chamadas: list) -> None:
+    assert etapas.mini_pt() == 0
+    assert chamadas == [(["-m", "llmdefinitions.pretrain", "--pasta", str(RAIZ / "_build" / "mini-pt")], {})]
+
+
+def test_mini_pt_repassa_o_que_nao_e_dele(chamadas: list) -> None:
+    etapas.mini_pt("ORCAMENTO=5min", "PASTA=x", "PROCESSOS=1", "--cpu", "mixture=bncc=30,historias=70")
+    esperado = ["--pasta", "x", "--orcamento", "5min", "--cpu", "mixture=bncc=30,historias=70"]
+    assert chamadas == [(["-m", "llmdefinitions.pretrain", *esperado], {})]
+
+
+def test_mini_pt_em_varios_processos_divide_os_nucleos(chamadas: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(etapas.os, "cpu_count", lambda: 8)
+    etapas.mini_pt("PROCESSOS=2", "PASTA=x")
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    assert chamadas == [([*torchrun, "-m", "llmdefinitions.pretrain", "--pasta", "x"], {"OMP_NUM_THREADS": "4"})]
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    etapas.mini_pt("PROCESSOS=2", "PASTA=x")
+    assert chamadas[1][1] == {"OMP_NUM_THREADS": "3"}
+
+
+@pytest.mark.parametrize("processos", ["0", "-1", "dois", ""])
+def test_mini_pt_recusa_numero_de_processos_que_nao_e_um(chamadas: list, processos: str) -> None:
+    with pytest.raises(ErroDeUso, match=r"PROCESSOS=.*inteiro ≥ 1"):
+        etapas.mini_pt(f"PROCESSOS={processos}")
+    assert chamadas == []
+
+
+def test_mini_pt_toda_noite_e_os_testes_lentos() -> None:
+    noturno = yaml.safe_load((RAIZ / ".github/workflows/noturno.yml").read_text(encoding="utf-8"))
+    assert "schedule" in noturno[True]
+    comandos = " ".join(passo.get("run", "") for passo in noturno["jobs"]["pretreino"]["steps"])
+    assert "make mini-pt ORCAMENTO=5min" in comandos
+    assert 'make unidade ARGS="-m lento' in comandos
+
+
 # --- navegador --------------------------------------------------------------------------------------------------------
 
 
