@@ -31,7 +31,7 @@ PACOTES = ("torch", "tokenizers", "numpy", "llmdefinitions")
 CANDIDATOS: dict[str, dict[str, object]] = {
     "base": {},
     "vocabulário 2.048": {"vocab_size": 2048},
-    "vocabulário 8.192": {"vocab_size": 8192},
+    "vocabulário 4.096": {"vocab_size": 4096},
     "4 camadas de 384": {"emb_dim": 384, "n_heads": 6, "n_layers": 4},
     "8 camadas de 192": {"emb_dim": 192, "n_heads": 3, "n_layers": 8},
     "taxa 0,002": {"lr": 0.002},
@@ -40,7 +40,7 @@ CANDIDATOS: dict[str, dict[str, object]] = {
     "AdamW": {"optimizer": "adamw", "lr": 0.002},
     "AdamW, taxa 0,004": {"optimizer": "adamw", "lr": 0.004},
     "histórias 10%": {"mixture": {"machado": 86, "bncc": 4, "historias": 10}},
-    "dropout 0,1": {"drop_rate": 0.1},
+    "sem dropout": {"drop_rate": 0.0},
 }
 _PASSOS_DE_AQUECIMENTO, _PASSOS_MEDIDOS = 2, 8
 
