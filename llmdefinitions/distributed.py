@@ -7,6 +7,7 @@ tudo aqui vira a identidade. O modelo é replicado e os gradientes são somados 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -86,7 +87,8 @@ class World:
 def join_world(use_gpu: bool = True) -> Iterator[World]:
     """Entra no grupo de processos que o `torchrun` descreve no ambiente, e sai dele no fim.
 
-    NCCL quando cada processo tem uma GPU, gloo na CPU. Sem `torchrun`, é um mundo de um processo.
+    NCCL quando cada processo tem uma GPU, gloo na CPU. Sem `torchrun`, é um mundo de um processo. Depois de um erro o
+    grupo não é desfeito: ver :func:`abandon`.
 
     Erros:
         ValueError: ambiente incompleto, ou menos GPUs que processos nesta máquina.
@@ -108,10 +110,20 @@ def join_world(use_gpu: bool = True) -> Iterator[World]:
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_TIMEOUT)
-    try:
-        yield World(dist.get_rank(), dist.get_world_size(), device)
-    finally:
-        dist.destroy_process_group()
+    yield World(dist.get_rank(), dist.get_world_size(), device)
+    dist.destroy_process_group()
+
+
+def abandon(code: int) -> None:
+    """Encerra o processo já, sem destrutores, se ele está num grupo; sozinho, não faz nada.
+
+    É como sair depois de um erro: quando outro processo morre no meio de uma soma, o destrutor do DDP pode esperar para
+    sempre (PyTorch 2.13: com o GIL, por um fio do gloo que espera o GIL), e a máquina em que isso acontece não acaba.
+    """
+    if dist.is_initialized():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def delayed_sync(model: nn.Module, delay: bool) -> AbstractContextManager:

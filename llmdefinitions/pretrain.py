@@ -19,7 +19,7 @@ from torch import nn
 
 from .compression import xz_bits_per_byte
 from .corpora import CorpusUnavailableError
-from .distributed import World, join_world
+from .distributed import World, abandon, join_world
 from .mixture import Mixture
 from .model_card import write_card
 from .pretrain_data import PretrainData, prepare
@@ -36,9 +36,10 @@ _CALIBRATION_STEPS = 6
 _RESERVED, _EVALUATIONS = 0.2, 10
 #: Caracteres de cada corpus numa medição durante o treino.
 _QUICK = 60_000
-#: Quanto a medição final custa mais, por caractere, que a rápida (janelas sobrepostas, float32), e o xz num corpus
-#: inteiro mais que numa amostra, com folga sobre o que se observou.
-_SCORING_FACTOR, _XZ_FACTOR, _XZ_SAMPLE = 5.0, 5.0, 200_000
+#: Caracteres das amostras com que se prevê a duração das medidas finais, e quanto elas custam a mais por inteiro: na
+#: pontuação, o que não é pontuar; no xz, um dicionário maior. Com folga sobre o que se observou.
+_SCORING_SAMPLE, _SCORING_FACTOR = 10_000, 1.3
+_XZ_SAMPLE, _XZ_FACTOR = 200_000, 5.0
 #: Campos que o orçamento ajusta a esta máquina.
 _FITTED = ("steps", "warmup_steps", "eval_every", "checkpoint_every")
 #: Valores com que o modelo exportado gera por padrão.
@@ -127,12 +128,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             pretrain(recipe, options.pasta, world, budget=budget, export_to=options.exportar)
     except CorpusUnavailableError as error:
         print(f"erro: {error}. Para treinar só com os embutidos: mixture=bncc=30,historias=70", file=sys.stderr)
+        abandon(1)  # aqui dentro, enquanto o erro ainda segura o que o destrutor desfaria
         return 1
     except (ValueError, RuntimeError, ArithmeticError, OSError) as error:
         print(f"erro: {error}", file=sys.stderr)
+        abandon(1)
         return 1
     except KeyboardInterrupt:
         print("\nInterrompido: o mesmo comando continua do último checkpoint.", file=sys.stderr)
+        abandon(130)
         return 130
     return 0
 
@@ -175,7 +179,7 @@ def _fit_steps(
         _evaluation(data)(trial.model)
         evaluation = max(time.monotonic() - began, 1e-3)
         compiling = times[0] - each if recipe.compile else 0.0  # o treino de verdade compila de novo
-        left = deadline - max(reserved, _closing_seconds(data, recipe, evaluation)) - compiling - time.monotonic()
+        left = deadline - max(reserved, _closing_seconds(data, recipe, trial.model)) - compiling - time.monotonic()
     each, evaluation, left = world.from_main((each, evaluation, left))
     evaluations = max(1, min(_EVALUATIONS, int(_RESERVED * left / evaluation)))
     steps = int((left - evaluations * evaluation) / each)
@@ -189,11 +193,12 @@ def _fit_steps(
     return replace(recipe, **dict(zip(_FITTED, fitted, strict=True)))
 
 
-def _closing_seconds(data: PretrainData, recipe: Recipe, evaluation: float) -> float:
-    """Estimativa de quanto :func:`measure` levará nesta máquina, dada a duração de uma medição rápida."""
-    whole = sum(len(text) for texts in data.heldout.values() for text in texts)
-    quick = sum(len(text) for texts in data.heldout.values() for text in _first_characters(texts, _QUICK))
-    seconds = _SCORING_FACTOR * evaluation * whole / max(quick, 1)
+def _closing_seconds(data: PretrainData, recipe: Recipe, model: nn.Module) -> float:
+    """Estimativa de quanto :func:`measure` levará nesta máquina."""
+    texts = [text for texts in data.heldout.values() for text in texts]
+    began, probe = time.monotonic(), _first_characters(texts, _SCORING_SAMPLE)
+    score_documents(model, probe, data.tokenizer)
+    seconds = _SCORING_FACTOR * (time.monotonic() - began) * sum(map(len, texts)) / sum(map(len, probe))
     corpora = [name for name, texts in data.heldout.items() if texts and name != "historias"]
     main = max(corpora, key=lambda name: recipe.mixture[name], default=None)
     if main is None or len(data.stores[main]) > BASELINE_TOKENS:

@@ -1,5 +1,6 @@
 """Os processos de um treino: a parte de cada um, o ambiente do torchrun, e dois processos de verdade pelo gloo."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from modelos import um_fio  # noqa: F401
 from torch import nn
 from treino_distribuido import Grupo, prepara_servidor
 
-from llmdefinitions.distributed import World, delayed_sync, join_world
+from llmdefinitions.distributed import World, abandon, delayed_sync, join_world
 
 CPU = torch.device("cpu")
 VARIAVEIS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -81,7 +82,7 @@ def test_menos_gpus_que_processos(monkeypatch):
 
 
 @pytest.mark.parametrize(("gpu", "motor", "dispositivo"), [(True, "nccl", "cuda:1"), (False, "gloo", "cpu")])
-def test_motor_e_dispositivo_e_saida_do_grupo_mesmo_com_erro(monkeypatch, gpu, motor, dispositivo):
+def test_motor_e_dispositivo_e_saida_do_grupo_menos_depois_de_um_erro(monkeypatch, gpu, motor, dispositivo):
     ambiente_de_dois(monkeypatch, local=1)
     chamadas = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
@@ -92,14 +93,26 @@ def test_motor_e_dispositivo_e_saida_do_grupo_mesmo_com_erro(monkeypatch, gpu, m
     monkeypatch.setattr(dist, "get_rank", lambda: 1)
     monkeypatch.setattr(dist, "get_world_size", lambda: 2)
 
-    def falha() -> None:
+    def entra(divisor: int) -> float:
         with join_world() as mundo:
             assert (mundo.rank, mundo.size, str(mundo.device), mundo.is_main) == (1, 2, dispositivo, False)
-            raise ZeroDivisionError
+            return 1 / divisor
 
+    entra(1)
+    esperadas = ["cuda:1", motor] if gpu else [motor]
+    assert chamadas == [*esperadas, "saiu"]
     with pytest.raises(ZeroDivisionError):
-        falha()
-    assert chamadas == (["cuda:1"] if gpu else []) + [motor, "saiu"]
+        entra(0)
+    assert chamadas == [*esperadas, "saiu", *esperadas]
+
+
+@pytest.mark.parametrize(("em_grupo", "saidas"), [(False, []), (True, [3])])
+def test_abandonar_so_encerra_quem_esta_num_grupo(monkeypatch, em_grupo, saidas):
+    codigos = []
+    monkeypatch.setattr(dist, "is_initialized", lambda: em_grupo)
+    monkeypatch.setattr(os, "_exit", codigos.append)
+    abandon(3)
+    assert codigos == saidas
 
 
 # --- dois processos de verdade

@@ -208,6 +208,18 @@ def test_corpus_sem_rede_nem_espelho_diz_como_trocar_a_mistura(tmp_path, capsys,
     assert not (tmp_path / "x/dados/manifesto.json").exists()
 
 
+@pytest.mark.parametrize(("erro", "codigo"), [(RuntimeError("gloo"), 1), (KeyboardInterrupt(), 130)])
+def test_num_grupo_um_erro_encerra_o_processo_sem_destrutores(tmp_path, monkeypatch, erro, codigo):
+    def falha(self: Pretrainer) -> dict:
+        raise erro
+
+    saidas = []
+    monkeypatch.setattr(Pretrainer, "advance", falha)
+    monkeypatch.setattr(pretrain, "abandon", saidas.append)
+    assert treina(tmp_path) == codigo
+    assert saidas == [codigo]
+
+
 def test_divergencia_e_um_erro_e_nao_um_rastro(tmp_path, capsys, monkeypatch):
     def diverge(self: Pretrainer) -> dict:
         raise FloatingPointError("perda nan no passo 1: o treino divergiu.")

@@ -3,6 +3,7 @@
 Como programa, é o que o `torchrun` roda: `treino_distribuido.py PASTA_DOS_DADOS PASTA_DO_TREINO campo=valor…`.
 """
 
+import faulthandler
 import json
 import multiprocessing
 import os
@@ -10,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ import torch
 import torch._dynamo  # o otimizador o importa no primeiro uso; aqui, o servidor de processos importa uma vez por todos
 from safetensors.torch import save_file
 
-from llmdefinitions.distributed import World, join_world
+from llmdefinitions.distributed import World, abandon, join_world
 from llmdefinitions.mixture import Mixture
 from llmdefinitions.pretrainer import Pretrainer, read_log
 from llmdefinitions.recipe import Recipe
@@ -195,6 +197,7 @@ def _treina_em_grupo(mundo: World, dados: Path, pasta: Path, receita: Recipe, un
 def _processo(rank: int, tamanho: int, porta: int, pasta: Path, funcao: Callable, argumentos: tuple) -> None:
     with open(pasta / f"erros-{rank}.txt", "a", encoding="utf-8") as erros:
         os.dup2(erros.fileno(), 2)  # também o que o gloo escreve, que não passa por sys.stderr
+        faulthandler.dump_traceback_later(60, file=2)  # quem não acaba diz onde parou
         torch.set_num_threads(1)
         os.environ.update(
             RANK=str(rank),
@@ -203,8 +206,13 @@ def _processo(rank: int, tamanho: int, porta: int, pasta: Path, funcao: Callable
             MASTER_ADDR="127.0.0.1",
             MASTER_PORT=str(porta),
         )
-        with join_world(use_gpu=False) as mundo:
-            funcao(mundo, *argumentos)
+        try:
+            with join_world(use_gpu=False) as mundo:
+                funcao(mundo, *argumentos)
+        except Exception:
+            traceback.print_exc()
+            abandon(1)
+            raise
 
 
 def main() -> None:
