@@ -34,6 +34,7 @@ def modelo_exportado(n_layers: int = 2) -> GPTModel:
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubFalso]:
     """O Hub de mentira no lugar do verdadeiro, um modelo publicado nele, um cache vazio e nenhuma espera."""
     with HubFalso() as ligado:
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)  # `make testes` a liga; aqui o hub é o servidor local
         monkeypatch.setattr(constants, "ENDPOINT", ligado.endereco)
         padrao = ligado.endereco + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", padrao)
