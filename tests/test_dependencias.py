@@ -57,6 +57,10 @@ DIRECAO: dict[str, set[str]] = {
         *("pretrained", "pretrainer", "progress", "recipe", "scoring", "token_store"),
     },
     "model_card": {"token_store"},
+    # A família GPT: antes e depois do GPT-2.
+    "modern": set(),
+    "attention_maps": {"generation", "model"},
+    "gpt1_inputs": {"model"},
     # Medir e mostrar.
     "ngram": set(),
     "compression": set(),
