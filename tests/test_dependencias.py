@@ -61,6 +61,8 @@ DIRECAO: dict[str, set[str]] = {
     "modern": set(),
     "attention_maps": {"generation", "model"},
     "gpt1_inputs": {"model"},
+    "timeline": set(),
+    "timeline_tables": {"timeline"},
     # Medir e mostrar.
     "ngram": set(),
     "compression": set(),
