@@ -15,6 +15,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -51,6 +52,12 @@ def _candidato(nome: str):
     return replace(load_recipe("mini-pt"), micro_batch_size=8, **CANDIDATOS[nome])
 
 
+def _mesmo_candidato(medidas: dict) -> bool:
+    hoje = _candidato(medidas["candidato"]).to_dict()
+    ajustados = {"steps", "warmup_steps", "eval_every"}  # o orçamento os escolhe
+    return all(medidas["receita"][campo] == valor for campo, valor in hoje.items() if campo not in ajustados)
+
+
 def _treinar(nome: str, segundos: float, pasta: Path) -> None:
     """Num processo só deste candidato: mede o passo, treina o que couber no orçamento e mostra as medidas."""
     import torch
@@ -67,7 +74,8 @@ def _treinar(nome: str, segundos: float, pasta: Path) -> None:
     dados = prepare(receita, pasta / f"dados-{receita.data_digest()}", lambda _: None)
     mistura = Mixture(dados.stores, receita.mixture, receita.context_length, receita.seed)
     mundo = World(0, 1, torch.device("cpu"))
-    ensaio = Pretrainer(receita, mistura, pasta / "ensaio" / nome, mundo)
+    with tempfile.TemporaryDirectory() as vazia:
+        ensaio = Pretrainer(receita, mistura, vazia, mundo)
     for _ in range(_PASSOS_DE_AQUECIMENTO):
         ensaio.advance()
     inicio = time.process_time()
@@ -75,10 +83,11 @@ def _treinar(nome: str, segundos: float, pasta: Path) -> None:
         ensaio.advance()
     passos = int(segundos * _PASSOS_MEDIDOS / (time.process_time() - inicio))
     receita = replace(receita, steps=passos, warmup_steps=max(1, passos // 20), eval_every=passos)
-    treino = Pretrainer(receita, mistura, pasta / "treinos" / nome, mundo)
-    inicio = time.process_time()
-    modelo = treino.run(progress=False)
-    gasto = time.process_time() - inicio
+    with tempfile.TemporaryDirectory() as vazia:
+        treino = Pretrainer(receita, mistura, vazia, mundo)
+        inicio = time.process_time()
+        modelo = treino.run(progress=False)
+        gasto = time.process_time() - inicio
     principal = score_documents(modelo, dados.heldout["machado"], dados.tokenizer, precision="auto")
     novas = score_documents(modelo, dados.heldout["historias"], dados.tokenizer, precision="auto")
     medidas = {
@@ -142,7 +151,9 @@ def principal(argumentos: list[str]) -> int:
 
     opcoes.pasta.mkdir(parents=True, exist_ok=True)
     registro = opcoes.pasta / "varredura.jsonl"
-    feitos = [json.loads(linha) for linha in registro.read_text("utf-8").splitlines()] if registro.is_file() else []
+    lidos = [json.loads(linha) for linha in registro.read_text("utf-8").splitlines()] if registro.is_file() else []
+    # Só vale o que foi medido com a receita e o candidato de hoje: o nome é o mesmo depois que a receita muda.
+    feitos = [m for m in lidos if m["candidato"] in nomes and _mesmo_candidato(m)]
     faltam = [nome for nome in nomes if nome not in {m["candidato"] for m in feitos}]
     for nome in faltam:  # antes de medir tempos, e uma vez por vocabulário ou mistura
         receita = _candidato(nome)

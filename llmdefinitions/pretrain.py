@@ -23,7 +23,7 @@ from .distributed import World, abandon, join_world
 from .mixture import Mixture
 from .model_card import write_card
 from .pretrain_data import PretrainData, prepare
-from .pretrain_report import BASELINE_TOKENS, measure
+from .pretrain_report import BASELINE_TOKENS, SAMPLING, main_corpus, measure
 from .pretrained import load_pretrained, save_pretrained
 from .pretrainer import FREE_FIELDS, Evaluation, Pretrainer, read_log
 from .progress import say
@@ -43,7 +43,7 @@ _XZ_SAMPLE, _XZ_FACTOR = 200_000, 5.0
 #: Campos que o orçamento ajusta a esta máquina.
 _FITTED = ("steps", "warmup_steps", "eval_every", "checkpoint_every")
 #: Valores com que o modelo exportado gera por padrão.
-GENERATION = {"do_sample": True, "temperature": 0.8, "top_k": 50, "max_new_tokens": 80}
+GENERATION = {"do_sample": True, **SAMPLING, "max_new_tokens": 80}
 
 
 def pretrain(
@@ -199,8 +199,7 @@ def _closing_seconds(data: PretrainData, recipe: Recipe, model: nn.Module) -> fl
     began, probe = time.monotonic(), _first_characters(texts, _SCORING_SAMPLE)
     score_documents(model, probe, data.tokenizer)
     seconds = _SCORING_FACTOR * (time.monotonic() - began) * sum(map(len, texts)) / sum(map(len, probe))
-    corpora = [name for name, texts in data.heldout.items() if texts and name != "historias"]
-    main = max(corpora, key=lambda name: recipe.mixture[name], default=None)
+    main = main_corpus(data, recipe)
     if main is None or len(data.stores[main]) > BASELINE_TOKENS:
         return seconds
     sample = "\n\n".join(data.heldout[main])[:_XZ_SAMPLE]

@@ -78,7 +78,7 @@ def measure(
         Dicionário que cabe em JSON; perdas em nats, tempos em segundos, energia em Wh.
     """
     scores = {name: score_documents(model, texts, data.tokenizer) for name, texts in data.heldout.items() if texts}
-    main = max((name for name in scores if name != "historias"), key=lambda name: recipe.mixture[name], default=None)
+    main = main_corpus(data, recipe)
     results: dict[str, Any] = {
         "receita": recipe.to_dict(),
         "parametros": model.count_parameters(),
@@ -96,6 +96,12 @@ def measure(
         "versoes": versions(),
     }
     return results
+
+
+def main_corpus(data: PretrainData, recipe: Recipe) -> str | None:
+    """O corpus real, com textos separados, que mais pesa na mistura: o das linhas de base."""
+    names = [name for name, texts in data.heldout.items() if texts and name != "historias"]
+    return max(names, key=lambda name: recipe.mixture[name], default=None)
 
 
 def samples(model: GPTModel, tokenizer: Any, prompts: Sequence[str] = PROMPTS) -> list[dict[str, Any]]:

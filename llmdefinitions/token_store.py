@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from .download import sha256_of
+
 _SUFFIX = ".tokens"
 _DTYPES = ("<u2", "<u4")
 #: Janelas lidas até as páginas mapeadas serem devolvidas ao sistema, que é o que limita a memória num arquivo grande.
@@ -51,7 +53,7 @@ class TokenStore:
                 f"{self.path}: {size} bytes, esperado {n_tokens * dtype.itemsize} ({n_tokens} tokens de "
                 f"{dtype.itemsize} bytes): o arquivo está truncado ou é de outra ficha; apague-o e prepare de novo."
             )
-        if verify and (found := _sha256(self.path)) != self.info["sha256"]:
+        if verify and (found := sha256_of(self.path)) != self.info["sha256"]:
             raise ValueError(
                 f"{self.path}: sha256 {found}, esperado {self.info['sha256']}: o conteúdo mudou; apague-o e prepare "
                 "os dados de novo."
@@ -165,11 +167,3 @@ def _read_info(path: Path) -> dict[str, Any]:
     if bad := [name for name, kind in kinds.items() if not (isinstance(info.get(name), kind) and info[name])]:
         raise ValueError(f"falta {', '.join(bad)} em {path.name}, ou o valor não serve")
     return info
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -44,7 +44,7 @@ DIRECAO: dict[str, set[str]] = {
     "deduplication": {"minhash"},
     # Pré-treinar: da receita ao modelo exportado.
     "recipe": {"config", "device", "optimizers"},
-    "token_store": set(),
+    "token_store": {"download"},
     "mixture": {"token_store"},
     "distributed": set(),
     "optimizers": {"training"},
