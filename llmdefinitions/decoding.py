@@ -1,6 +1,6 @@
-"""Decodificação de um token por vez: as contas do modelo em menos chamadas.
+"""Decodificação de um ou poucos tokens por vez: as contas do modelo em menos chamadas.
 
-Com uma posição só, cada conta é pequena, e chamá-la módulo por módulo custa tanto quanto fazê-la. Aqui as três
+Com poucas posições, cada conta é pequena, e chamá-la módulo por módulo custa tanto quanto fazê-la. Aqui as três
 projeções da atenção viram uma, e cada bloco é uma sequência de funções sobre os mesmos pesos.
 """
 
@@ -35,7 +35,7 @@ class _Layer(NamedTuple):
 
 
 class TokenDecoder:
-    """Logits do próximo token, dado um `GPTModel` em `eval()` e o cache das posições anteriores."""
+    """Logits de T tokens novos, dado um `GPTModel` em `eval()` e o cache das posições anteriores."""
 
     def __init__(self, model: GPTModel, cache: KVCache) -> None:
         self.model, self.cache = model, cache
@@ -54,30 +54,34 @@ class TokenDecoder:
         )
 
     def __call__(self, new: Tensor) -> Tensor:
-        """Acrescenta um token por linha ao cache: `(B, 1)` → `(B, V)`.
+        """Acrescenta T tokens por linha ao cache: `(B, T)` → `(B, T, V)`.
 
         Erros:
-            ValueError: contexto cheio, ou gradientes ligados.
+            ValueError: mais tokens do que cabem no contexto, ou gradientes ligados.
         """
-        cfg, past = self.model.cfg, self.cache.length
-        if past == cfg.context_length:
-            return self.model(new, cache=self.cache)[:, -1]  # o modelo recusa, com a sua mensagem
-        heads, width, eps = (len(new), 3, cfg.n_heads, 1, cfg.head_dim), (cfg.emb_dim,), self.model.final_norm.eps
-        x = self.model.tok_emb(new[:, 0]) + self.model.pos_emb.weight[past]  # (B, D)
+        cfg, past, n_new = self.model.cfg, self.cache.length, new.shape[1]
+        end = past + n_new
+        if end > cfg.context_length:
+            return self.model(new, cache=self.cache)  # o modelo recusa, com a sua mensagem
+        width, eps = (cfg.emb_dim,), self.model.final_norm.eps
+        heads = (len(new), n_new, 3, cfg.n_heads, cfg.head_dim)
+        # Um token só, no fim, vê todo o passado; vários precisam da máscara causal entre si.
+        mask = None if n_new == 1 else torch.ones(n_new, end, dtype=torch.bool, device=new.device).tril(past)  # (T, S)
+        x = self.model.tok_emb(new) + self.model.pos_emb.weight[past:end]  # (B, T, D)
         for stored, norm1, qkv, out, norm2, up, down in self.layers:
-            normed = torch.layer_norm(x, width, *norm1, eps)  # (B, D)
-            q_k_v = F.linear(normed, *qkv).view(heads)  # (B, 3, H, 1, K)
+            normed = torch.layer_norm(x, width, *norm1, eps)  # (B, T, D)
+            q_k_v = F.linear(normed, *qkv).view(heads).permute(0, 2, 3, 1, 4)  # (B, 3, H, T, K)
             if q_k_v.requires_grad:
                 raise ValueError(CACHE_WITH_GRADIENTS)
-            stored[:, :, :, past : past + 1] = q_k_v[:, 1:]
-            k, v = stored[:, :, :, : past + 1].unbind(1)  # (B, H, S, K) cada
-            seen = F.scaled_dot_product_attention(q_k_v[:, 0], k, v)  # (B, H, 1, K)
-            x = x + F.linear(seen.reshape(x.shape), *out)  # (B, D)
-            normed = torch.layer_norm(x, width, *norm2, eps)  # (B, D)
-            hidden = F.gelu(F.linear(normed, *up), approximate="tanh")  # (B, 4·D)
-            x = x + F.linear(hidden, *down)  # (B, D)
-        self.cache.length += 1
-        return self.model.out_head(self.model.final_norm(x))  # (B, V)
+            stored[:, :, :, past:end] = q_k_v[:, 1:]
+            k, v = stored[:, :, :, :end].unbind(1)  # (B, H, S, K) cada
+            seen = F.scaled_dot_product_attention(q_k_v[:, 0], k, v, attn_mask=mask)  # (B, H, T, K)
+            x = x + F.linear(seen.transpose(1, 2).reshape(x.shape), *out)  # (B, T, D)
+            normed = torch.layer_norm(x, width, *norm2, eps)  # (B, T, D)
+            hidden = F.gelu(F.linear(normed, *up), approximate="tanh")  # (B, T, 4·D)
+            x = x + F.linear(hidden, *down)  # (B, T, D)
+        self.cache.length = end
+        return self.model.out_head(self.model.final_norm(x))  # (B, T, V)
 
 
 def _layer(block: TransformerBlock, stored: Tensor) -> _Layer:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .decoding import TokenDecoder
+from .lookup import LookupDraft, greedy_tokens
 from .model import KVCache
 
 
@@ -86,7 +87,9 @@ def generate(
 
     O modelo passa a `eval()` durante a geração (senão o dropout mudaria a cada chamada) e volta ao modo em que
     estava. Enquanto a sequência cabe no contexto, o cache KV evita recalcular o passado; além dele a janela desliza
-    e, como as posições são absolutas, cada passo recalcula a janela toda: o resultado é o mesmo sem cache.
+    e, como as posições são absolutas, cada passo recalcula a janela toda: o resultado é o mesmo sem cache. A escolha
+    gulosa de uma linha só ainda adivinha trechos que se repetem e confere vários tokens de uma vez
+    (:mod:`llmdefinitions.lookup`): também não muda o resultado.
 
     Parâmetros:
         model: um :class:`~llmdefinitions.GPTModel`, ou qualquer módulo `(B, T)` → `(B, T, V)` com `use_cache=False`.
@@ -117,16 +120,24 @@ def generate(
         raise ValueError(f"eos_id={eos_id}: esperado um id de token ≥ 0, ou None.")
     _check_sampling(temperature, top_k, top_p)
     finished = torch.zeros(idx.shape[0], 1, dtype=torch.bool, device=idx.device)  # (B, 1)
+    final_length = idx.shape[1] + max_new_tokens
+    greedy_row = temperature == 0.0 and idx.shape[0] == 1
     with torch.inference_mode(), evaluating(model):
         step = _Stepper(model, context_size, use_cache)
-        for _ in range(max_new_tokens):
-            new = next_token(step(idx), temperature, top_k, top_p, generator)  # (B, 1)
+        while idx.shape[1] < final_length:
+            if greedy_row and step.can_draft(idx):
+                new = step.draft(idx, final_length - idx.shape[1])  # (1, n)
+            else:
+                new = next_token(step(idx), temperature, top_k, top_p, generator)  # (B, 1)
             if eos_id is not None:
                 new = new.masked_fill(finished, eos_id)
-                finished = finished | (new == eos_id)
+                ends = (new == eos_id).cumsum(dim=1) > 0  # (B, n): do fim de cada linha em diante
+                finished = ends[:, -1:] | finished
                 if finished.all():
+                    # Uma linha só pode ter acabado no meio do que foi conferido; várias vêm de um em um.
+                    idx = torch.cat((idx, new[:, : int((~ends[0]).sum())]), dim=1)
                     break
-            idx = torch.cat((idx, new), dim=1)  # (B, T + 1)
+            idx = torch.cat((idx, new), dim=1)  # (B, T + n)
     return idx.clone()  # a cópia, já fora do modo de inferência, serve também de entrada de um treino
 
 
@@ -156,6 +167,18 @@ class _Stepper:
         self.use_cache = use_cache
         self.cache: KVCache | None = None
         self.decoder: TokenDecoder | None = None
+        self.lookup: LookupDraft | None = None
+
+    def can_draft(self, idx: Tensor) -> bool:
+        """Se o próximo token pode vir por rascunho: há decodificador com o passado, e o contexto não acabou."""
+        return self.decoder is not None and idx.shape[1] <= self.context_size
+
+    def draft(self, idx: Tensor, limit: int) -> Tensor:
+        """De 1 a `limit` tokens gulosos depois de `idx` `(1, T)`: `(1, n)`."""
+        if self.lookup is None:
+            self.lookup = LookupDraft(idx[0].tolist())
+        fits = self.context_size - idx.shape[1] + 1
+        return torch.tensor([greedy_tokens(self.decoder, self.lookup, min(limit, fits))], device=idx.device)
 
     def __call__(self, idx: Tensor) -> Tensor:
         length = idx.shape[1]
@@ -167,7 +190,7 @@ class _Stepper:
             if TokenDecoder.supports(self.model):
                 self.decoder = TokenDecoder(self.model, self.cache)
         elif self.decoder is not None:
-            return self.decoder(idx[:, -1:])  # (B, V)
+            logits = self.decoder(idx[:, -1:])  # (B, 1, V)
         else:
             logits = self.model(idx[:, -1:], cache=self.cache, last_only=True)  # (B, 1, V)
         return logits[:, -1, :]

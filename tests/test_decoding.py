@@ -35,9 +35,23 @@ def test_mesmos_logits_que_o_modelo_inteiro_a_cada_passo(lote, inicio, mudancas)
         for t in range(inicio, modelo.cfg.context_length):
             # float64, com até 12 posições e largura 32: só muda a ordem das somas, ~1e-15 por unidade.
             torch.testing.assert_close(
-                decoder(ids[:, t : t + 1]), modelo(ids[:, : t + 1])[:, -1], rtol=1e-12, atol=1e-12
+                decoder(ids[:, t : t + 1])[:, 0], modelo(ids[:, : t + 1])[:, -1], rtol=1e-12, atol=1e-12
             )
             assert cache.length == t + 1
+
+
+@pytest.mark.parametrize("lote", [1, 3])
+@pytest.mark.parametrize("pedacos", [[2, 3, 1, 4], [10], [1, 9]], ids=str)
+def test_varios_tokens_de_uma_vez_dao_os_logits_do_modelo_inteiro(lote, pedacos):
+    modelo = _cheio({"qkv_bias": True}).double()
+    ids = ids_sorteados(lote, 12)
+    with torch.inference_mode():
+        cache = modelo.new_cache(lote)
+        modelo(ids[:, :2], cache=cache)
+        decoder = TokenDecoder(modelo, cache)
+        saidas = [decoder(pedaco) for pedaco in ids[:, 2:].split(pedacos, dim=1)]
+        # Mesma conta e mesma tolerância do teste acima.
+        torch.testing.assert_close(torch.cat(saidas, 1), modelo(ids)[:, 2:], rtol=1e-12, atol=1e-12)
 
 
 def test_grava_no_cache_o_que_o_modelo_gravaria():
@@ -71,7 +85,7 @@ def test_com_gradientes_ligados_e_recusada():
         decoder(ids_sorteados(1, 1))
     assert cache.length == 4
     with torch.no_grad():
-        assert decoder(ids_sorteados(1, 1)).shape == (1, 61)
+        assert decoder(ids_sorteados(1, 1)).shape == (1, 1, 61)
 
 
 def _contar(monkeypatch) -> list[int]:
