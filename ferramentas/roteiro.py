@@ -40,6 +40,8 @@ ETAPAS = {
     "navegador": Etapa("Navegador para os testes", navegador.garantir),
     "testes-site": Etapa("Testes do site construído", etapas.testes_site),
     "mini-pt": Etapa("Pré-treino do mini-pt", etapas.mini_pt),
+    "varredura": Etapa("Varredura de receitas do mini-pt", lambda *extras: ferramenta("varredura", *extras)),
+    "escala": Etapa("Lei de escala do mini-pt", lambda *extras: ferramenta("escala", *extras)),
     "bench": Etapa("Medições de velocidade", etapas.bench),
     "reproducao": Etapa("Reprodução do treino de referência", lambda *extras: ferramenta("reproducao", *extras)),
     "recursos": Etapa("Tempo, memória e download dos cadernos", lambda: ferramenta("recursos")),
@@ -68,6 +70,8 @@ TAREFAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "navegador": ("procura o Chromium dos testes e, se puder, instala", ("navegador",)),
     "testes-site": ("só os testes do site já construído", ("preparar", "navegador", "testes-site")),
     "mini-pt": ("treina de novo o modelo embutido; ORCAMENTO=5min treina só esse tempo", ("preparar", "mini-pt")),
+    "varredura": ("compara receitas do mini-pt, cada uma com o mesmo tempo de processador", ("preparar", "varredura")),
+    "escala": ("treina o mini-pt com menos tokens e ajusta a lei de escala", ("preparar", "escala")),
     "bench": ("mede velocidade contra transformers e a implementação de origem", ("preparar", "bench")),
     "reproducao": ("refaz o treino de referência do GPT-2 de 124M (demorado)", ("preparar", "reproducao")),
     "recursos": ("mede tempo, memória e download de cada caderno", ("preparar", "recursos")),
@@ -76,7 +80,7 @@ TAREFAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "limpar": ("apaga _build e os caches", ("limpar",)),
     "limpar-tudo": ("apaga também .venv e _extra", ("limpar-tudo",)),
 }
-ACEITAM_ARGUMENTOS = {"unidade", "mini-pt", "bench", "reproducao", "configurar"}
+ACEITAM_ARGUMENTOS = {"unidade", "mini-pt", "varredura", "escala", "bench", "reproducao", "configurar"}
 
 
 def ajuda() -> int:

@@ -66,6 +66,7 @@ DIRECAO: dict[str, set[str]] = {
     "timeline_tables": {"timeline"},
     # Medir e mostrar.
     "ngram": set(),
+    "scaling": set(),
     "compression": set(),
     "scoring": {"device", "generation", "tokenizer"},
     "pretrain_report": {

@@ -1,0 +1,124 @@
+"""Mede a lei de escala do mini-pt: a mesma receita com menos passos, cada treino com a sua agenda inteira.
+
+Uso: python ferramentas/escala.py [--pasta _build/escala] [--modelo llmdefinitions/assets/mini-pt]
+
+Um treino interrompido no meio da agenda não serve de ponto: a taxa de aprendizado ainda estaria alta, e a perda também.
+Por isso cada ponto é um treino do começo ao fim, e o último é o modelo já exportado. A lei é ajustada duas vezes: com
+todos os pontos, e só com os treinos curtos, para ver se eles teriam previsto o longo. Grava `escala.json` na pasta do
+modelo e `book/_gerado/escala.md`; os treinos já feitos, em `escala.jsonl`, não se refazem.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import maquina
+import torch
+from ambiente import RAIZ, gravar_atomico
+
+from llmdefinitions.distributed import World
+from llmdefinitions.mixture import Mixture
+from llmdefinitions.pretrain_data import PretrainData, prepare
+from llmdefinitions.pretrainer import Pretrainer
+from llmdefinitions.recipe import Recipe
+from llmdefinitions.scaling import fit_power_law
+from llmdefinitions.scoring import score_documents, total_bits_per_byte
+
+PASTA = RAIZ / "_build" / "escala"
+MODELO = RAIZ / "llmdefinitions" / "assets" / "mini-pt"
+PAGINA = RAIZ / "book" / "_gerado" / "escala.md"
+PACOTES = ("torch", "tokenizers", "numpy", "scipy", "llmdefinitions")
+#: Que parte dos passos da receita cada treino curto faz.
+PARTES = (64, 32, 16, 8)
+MEDIDAS = ("machado", "historias")
+
+
+def _treinar(receita: Recipe, dados: PretrainData) -> dict[str, object]:
+    mistura = Mixture(dados.stores, receita.mixture, receita.context_length, receita.seed)
+    with tempfile.TemporaryDirectory() as vazia:
+        treino = Pretrainer(receita, mistura, vazia, World(0, 1, torch.device("cpu")))
+        modelo = treino.run()
+    bits = {
+        nome: total_bits_per_byte(score_documents(modelo, dados.heldout[nome], dados.tokenizer)) for nome in MEDIDAS
+    }
+    return {"receita": receita.to_dict(), "tokens": receita.tokens, "segundos": treino.seconds, "bits_por_byte": bits}
+
+
+def _pontos(receita: Recipe, pasta: Path) -> list[dict]:
+    pasta.mkdir(parents=True, exist_ok=True)
+    registro = pasta / "escala.jsonl"
+    feitos = [json.loads(linha) for linha in registro.read_text("utf-8").splitlines()] if registro.is_file() else []
+    dados = prepare(receita, pasta / f"dados-{receita.data_digest()}", print)
+    pontos = []
+    for parte in PARTES:
+        passos = receita.steps // parte
+        curta = replace(receita, steps=passos, warmup_steps=min(receita.warmup_steps, passos // 10), eval_every=passos)
+        ponto = next((p for p in feitos if p["receita"] == curta.to_dict()), None)
+        if ponto is None:
+            ponto = _treinar(curta, dados)
+            with open(registro, "a", encoding="utf-8") as arquivo:
+                arquivo.write(json.dumps(ponto, ensure_ascii=False) + "\n")
+                arquivo.flush()
+                os.fsync(arquivo.fileno())
+        print(f"{ponto['tokens']} tokens: {ponto['bits_por_byte']}", flush=True)
+        pontos.append(ponto)
+    return pontos
+
+
+def _n(valor: float, casas: int) -> str:
+    return f"{valor:,.{casas}f}".translate(str.maketrans(",.", ".,"))
+
+
+def _pagina(resultado: dict) -> str:
+    linhas = ["| tokens de treino | " + " | ".join(f"`{nome}`, bits por byte" for nome in MEDIDAS) + " |"]
+    linhas.append("|--:|" + "--:|" * len(MEDIDAS))
+    for tokens, *bits in zip(resultado["tokens"], *(resultado[nome]["medidas"] for nome in MEDIDAS), strict=True):
+        linhas.append(f"| {_n(tokens / 1e6, 2)} milhões | " + " | ".join(_n(b, 3) for b in bits) + " |")
+    frases = []
+    for nome in MEDIDAS:
+        lei, previsto = resultado[nome]["lei"], resultado[nome]["previsto_pelos_curtos"]
+        medido = resultado[nome]["medidas"][-1]
+        frases.append(
+            f"Em `{nome}`, a lei ajustada a todos os pontos é $L(D) = {_n(lei['piso'], 3)} + "
+            f"{_n(lei['escala'], 2)}\\,D^{{-{_n(lei['expoente'], 3)}}}$. Ajustada só aos treinos curtos, ela previa "
+            f"{_n(previsto, 3)} para o longo, que mediu {_n(medido, 3)} ({_n(100 * (previsto / medido - 1), 1)}%)."
+        ).replace("{,}", ",")
+    return "\n".join(linhas) + "\n\n" + "\n\n".join(frases) + f"\n\n{resultado['maquina']}\n"
+
+
+def principal(argumentos: list[str]) -> int:
+    """Treina o que falta, ajusta a lei e grava o resultado."""
+    analisador = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    analisador.add_argument("--pasta", type=Path, default=PASTA)
+    analisador.add_argument("--modelo", type=Path, default=MODELO)
+    opcoes = analisador.parse_args(argumentos)
+    medidas = json.loads((opcoes.modelo / "medidas.json").read_text("utf-8"))
+    receita = Recipe(**medidas["receita"])
+    pontos = _pontos(receita, opcoes.pasta)
+    tokens = [*(p["tokens"] for p in pontos), receita.tokens]
+    resultado: dict[str, object] = {
+        "comando": "python ferramentas/escala.py",
+        "maquina": maquina.em_palavras(maquina.descrever(PACOTES)),
+        "tokens": tokens,
+    }
+    for nome in MEDIDAS:
+        bits = [*(p["bits_por_byte"][nome] for p in pontos), medidas["bits_por_byte"][nome]]
+        todas, curtas = fit_power_law(tokens, bits), fit_power_law(tokens[:-1], bits[:-1])
+        resultado[nome] = {
+            "medidas": bits,
+            "lei": {"piso": todas.floor, "escala": todas.scale, "expoente": todas.exponent},
+            "previsto_pelos_curtos": curtas(tokens[-1]),
+        }
+    gravar_atomico(opcoes.modelo / "escala.json", (json.dumps(resultado, ensure_ascii=False, indent=1) + "\n").encode())
+    gravar_atomico(PAGINA, _pagina(resultado).encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(principal(sys.argv[1:]))
