@@ -35,13 +35,13 @@ CANDIDATOS: dict[str, dict[str, object]] = {
     "vocabulário 4.096": {"vocab_size": 4096},
     "6 camadas de 256": {"emb_dim": 256, "n_heads": 4, "n_layers": 6},
     "4 camadas de 384": {"emb_dim": 384, "n_heads": 6, "n_layers": 4},
-    "taxa 0,002": {"lr": 0.002},
-    "taxa 0,008": {"lr": 0.008},
+    "taxa 0,003": {"lr": 0.003},
+    "taxa 0,012": {"lr": 0.012},
     "lote 16": {"batch_size": 16},
-    "AdamW": {"optimizer": "adamw", "lr": 0.002},
+    "AdamW, taxa 0,002": {"optimizer": "adamw", "lr": 0.002},
     "AdamW, taxa 0,004": {"optimizer": "adamw", "lr": 0.004},
-    "histórias 10%": {"mixture": {"machado": 86, "bncc": 4, "historias": 10}},
-    "sem dropout": {"drop_rate": 0.0},
+    "histórias 15%": {"mixture": {"machado": 81, "bncc": 4, "historias": 15}},
+    "dropout 0,1": {"drop_rate": 0.1},
 }
 _PASSOS_DE_AQUECIMENTO, _PASSOS_MEDIDOS = 2, 8
 

@@ -11,6 +11,14 @@ from .evaluation import bits_per_byte, distinct_n, perplexity, repetition_rate
 from .generation import generate, generate_text_simple
 from .gpt2_params import load_weights_into_gpt
 from .hub import ModelUnavailableError
+from .instruction import (
+    InstructionDataset,
+    custom_collate_draft_1,
+    custom_collate_draft_2,
+    custom_collate_fn,
+    format_input,
+)
+from .lora import LinearWithLoRA, LoRALayer, apply_lora, merge_lora, unload_lora, unmerge_lora
 from .model import GPTModel
 from .plots import plot_losses, plot_next_token, use_book_style
 from .pretrained import download_and_load_gpt2, load_pretrained, save_pretrained
@@ -39,7 +47,11 @@ __all__ = [
     "GPTConfig",
     "GPTDatasetV1",
     "GPTModel",
+    "InstructionDataset",
+    "LinearWithLoRA",
+    "LoRALayer",
     "ModelUnavailableError",
+    "apply_lora",
     "autocast",
     "available_corpora",
     "bits_per_byte",
@@ -47,11 +59,15 @@ __all__ = [
     "calc_loss_batch",
     "calc_loss_loader",
     "create_dataloader_v1",
+    "custom_collate_draft_1",
+    "custom_collate_draft_2",
+    "custom_collate_fn",
     "distinct_n",
     "download_and_load_gpt2",
     "download_file",
     "encode_corpus",
     "evaluate_model",
+    "format_input",
     "generate",
     "generate_and_print_sample",
     "generate_text_simple",
@@ -64,6 +80,7 @@ __all__ = [
     "load_pretrained",
     "load_weights_into_gpt",
     "measure_matmul_flops",
+    "merge_lora",
     "perplexity",
     "plot_losses",
     "plot_next_token",
@@ -77,6 +94,8 @@ __all__ = [
     "token_ids_to_text",
     "train_model_simple",
     "training_flops",
+    "unload_lora",
+    "unmerge_lora",
     "use_book_style",
     "warmup_cosine",
 ]

@@ -75,8 +75,12 @@ def _weights(att: MultiHeadAttention, x: Tensor) -> Tensor:
     return scores.softmax(dim=-1)
 
 
-def _forward_without_mask(att: MultiHeadAttention, x: Tensor, cache: KVCache | None = None, layer: int = 0) -> Tensor:
+def _forward_without_mask(
+    att: MultiHeadAttention, x: Tensor, cache: KVCache | None = None, layer: int = 0, mask: Tensor | None = None
+) -> Tensor:
     """O mesmo que `MultiHeadAttention.forward`, sem máscara: `(B, T, D)` → `(B, T, D)`."""
+    if mask is not None:
+        raise ValueError("segments num modelo sem máscara: os trechos de uma linha se veriam. Chame-o sem `segments`.")
     if cache is not None:
         raise ValueError(
             f"cache KV na camada {layer} de um modelo sem máscara: as posições guardadas mudariam a cada token novo. "

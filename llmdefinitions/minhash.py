@@ -2,18 +2,20 @@
 
 Um texto vira o conjunto dos seus n-gramas de palavras (*shingles*), e a semelhança é a de Jaccard entre os conjuntos,
 J(A, B) = |A ∩ B| / |A ∪ B| (Broder, 1997). As assinaturas resumem cada conjunto em poucos números, e a busca em faixas
-aponta os pares que merecem a conta exata (Leskovec, Rajaraman e Ullman, 2020, cap. 3).
+aponta os pares que merecem a conta exata (Leskovec, Rajaraman e Ullman, 2020, cap. 3). Assinaturas e busca são do
+`datasketch`; aqui ficam os n-gramas, a conta exata e a escolha das faixas.
 """
 
 import hashlib
 import re
 import unicodedata
 from collections.abc import Sequence
-from itertools import combinations
 
 import numpy as np
+from datasketch import MinHash, MinHashLSH
 
 _WORD = re.compile(r"[^\W_]+")
+_CHUNK = 4096  # n-gramas por chamada: a matriz (n-gramas, num_perm) que o datasketch monta fica em poucos MB
 
 
 def normalize_for_comparison(text: str) -> str:
@@ -43,37 +45,22 @@ def jaccard(a: set[str], b: set[str]) -> float:
     return len(a & b) / max(1, len(a | b))
 
 
-def minhash_signatures(documents: Sequence[str], *, num_perm: int = 128, n: int = 5, seed: int = 1) -> np.ndarray:
-    """Assinatura MinHash de cada documento: uint64 (D, num_perm).
+def minhash_signatures(documents: Sequence[str], *, num_perm: int = 128, n: int = 5, seed: int = 1) -> list[MinHash]:
+    """Assinatura MinHash de cada documento, como objeto do `datasketch`.
 
-    Cada coluna é o menor valor que uma função h_k(x) = (a_k · x + b_k) mod 2⁶⁴, com a_k ímpar, dá aos n-gramas do
-    documento. Uma permutação ao acaso põe qualquer n-grama de A ∪ B em primeiro com igual chance, e por isso dois
-    documentos concordam numa coluna com probabilidade J(A, B). As mesmas entradas dão os mesmos bits em qualquer
-    máquina.
+    Uma permutação ao acaso põe qualquer n-grama de A ∪ B em primeiro com igual chance, e por isso dois documentos
+    concordam numa coluna com probabilidade J(A, B): `a.jaccard(b)` é a fração das colunas em que concordam. As mesmas
+    entradas dão os mesmos valores em qualquer máquina, com a mesma série do `datasketch` (a 2.0 trocou as permutações).
 
     Parâmetros:
         num_perm: colunas; o desvio-padrão da estimativa é √(J(1−J)/num_perm).
         n: palavras por n-grama.
-        seed: sorteia a_k e b_k.
+        seed: sorteia as permutações.
 
     Erros:
         ValueError: documento sem palavra alguma, n < 1 ou num_perm < 1.
     """
     return hash_signatures(shingle_hashes(documents, n), num_perm=num_perm, seed=seed)
-
-
-def estimate_jaccard(sig_a: np.ndarray, sig_b: np.ndarray) -> float:
-    """Fração das colunas em que duas assinaturas concordam: estimativa sem viés de Jaccard.
-
-    Erros:
-        ValueError: assinaturas de formatos diferentes, ou que não são vetores.
-    """
-    if sig_a.ndim != 1 or sig_a.shape != sig_b.shape or sig_a.size == 0:
-        raise ValueError(
-            f"assinaturas de formatos {sig_a.shape} e {sig_b.shape}: esperado dois vetores do mesmo tamanho, "
-            "feitos com o mesmo num_perm"
-        )
-    return float(np.mean(sig_a == sig_b))
 
 
 def collision_probability(s: float, bands: int, rows: int) -> float:
@@ -89,18 +76,18 @@ def collision_probability(s: float, bands: int, rows: int) -> float:
 def choose_bands(threshold: float, num_perm: int = 128, *, recall: float = 0.99) -> int:
     """Menor número de faixas que ainda torna candidato, com probabilidade `recall`, um par no limiar.
 
-    Menos faixas são faixas mais longas e menos candidatos falsos. Se nem faixas de uma linha bastam, o limiar é baixo
-    demais para `num_perm`.
+    Menos faixas são faixas mais longas e menos candidatos falsos; o `datasketch` pede ao menos duas. Se nem faixas de
+    uma linha bastam, o limiar é baixo demais para `num_perm`.
 
     Erros:
         ValueError: limiar fora de (0, 1], `recall` fora de (0, 1), ou assinatura curta demais para o limiar.
     """
-    if not 0 < threshold <= 1 or not 0 < recall < 1 or num_perm < 1:
+    if not 0 < threshold <= 1 or not 0 < recall < 1 or num_perm < 2:
         raise ValueError(
             f"threshold={threshold}, recall={recall}, num_perm={num_perm}: esperado 0 < threshold ≤ 1, "
-            "0 < recall < 1 e num_perm ≥ 1"
+            "0 < recall < 1 e num_perm ≥ 2"
         )
-    for rows in range(num_perm, 0, -1):
+    for rows in range(num_perm // 2, 0, -1):
         if collision_probability(threshold, num_perm // rows, rows) >= recall:
             return num_perm // rows
     raise ValueError(
@@ -109,28 +96,29 @@ def choose_bands(threshold: float, num_perm: int = 128, *, recall: float = 0.99)
     )
 
 
-def candidate_pairs(signatures: np.ndarray, bands: int) -> list[tuple[int, int]]:
+def candidate_pairs(signatures: Sequence[MinHash], bands: int) -> list[tuple[int, int]]:
     """Pares (i, j), i < j, de documentos que concordam em todas as linhas de ao menos uma faixa (LSH).
 
     Parâmetros:
-        signatures: (D, num_perm), de `minhash_signatures`.
+        signatures: de `minhash_signatures`, todas com o mesmo num_perm e a mesma semente.
         bands: faixas de num_perm // bands linhas; as linhas que sobram não são usadas.
 
     Erros:
-        ValueError: `signatures` não é matriz, ou `bands` fora de 1..num_perm.
+        ValueError: assinaturas de tamanhos ou sementes diferentes, ou `bands` fora de 2..num_perm.
     """
-    if signatures.ndim != 2 or not 1 <= bands <= signatures.shape[1]:
-        raise ValueError(
-            f"signatures de formato {signatures.shape} e bands={bands}: esperado (D, num_perm) e 1 ≤ bands ≤ num_perm"
-        )
-    rows = signatures.shape[1] // bands
-    pairs: set[tuple[int, int]] = set()
-    for start in range(0, bands * rows, rows):
-        buckets: dict[bytes, list[int]] = {}
-        for i, band in enumerate(signatures[:, start : start + rows]):
-            buckets.setdefault(band.tobytes(), []).append(i)
-        for bucket in buckets.values():
-            pairs.update(combinations(bucket, 2))
+    if not signatures:
+        return []
+    kinds = {(len(signature), signature.seed) for signature in signatures}
+    if len(kinds) > 1:
+        raise ValueError(f"assinaturas com (num_perm, semente) {sorted(kinds)}: esperado o mesmo par em todas")
+    num_perm = len(signatures[0])
+    if not 2 <= bands <= num_perm:
+        raise ValueError(f"bands={bands} com assinaturas de {num_perm} colunas: esperado 2 ≤ bands ≤ num_perm")
+    index = MinHashLSH(num_perm=num_perm, params=(bands, num_perm // bands))
+    pairs = []
+    for j, signature in enumerate(signatures):
+        pairs.extend((i, j) for i in index.query(signature))
+        index.insert(j, signature)
     return sorted(pairs)
 
 
@@ -168,22 +156,23 @@ def shingle_hashes(documents: Sequence[str], n: int = 5) -> list[np.ndarray]:
     return sets
 
 
-def hash_signatures(hashes: Sequence[np.ndarray], *, num_perm: int = 128, seed: int = 1) -> np.ndarray:
-    """O mesmo que `minhash_signatures`, a partir do que `shingle_hashes` devolve: uint64 (D, num_perm).
+def hash_signatures(hashes: Sequence[np.ndarray], *, num_perm: int = 128, seed: int = 1) -> list[MinHash]:
+    """O mesmo que `minhash_signatures`, a partir do que `shingle_hashes` devolve.
 
     Erros:
         ValueError: num_perm < 1.
     """
     if num_perm < 1:
         raise ValueError(f"num_perm={num_perm}: esperado um inteiro ≥ 1")
-    # A saída crua do PCG64, ao contrário da dos métodos de `Generator`, não muda entre versões do numpy.
-    raw = np.random.PCG64(seed).random_raw(2 * num_perm)
-    a, b = raw[:num_perm, None] | np.uint64(1), raw[num_perm:, None]  # (num_perm, 1)
-    signatures = np.full((len(hashes), num_perm), np.iinfo(np.uint64).max, dtype=np.uint64)
-    for signature, values in zip(signatures, hashes, strict=True):
-        for start in range(0, len(values), 1024):  # pedaços que cabem no cache do processador
-            np.minimum(signature, (a * values[start : start + 1024] + b).min(axis=1), out=signature)
-    return signatures  # (D, num_perm)
+    # A função de hash é dita, e é a identidade: os n-gramas já chegam como números, dos quais vão os 32 bits altos.
+    empty = MinHash(num_perm=num_perm, seed=seed, hashfunc=int)
+    signatures = []
+    for values in hashes:
+        signature = empty.copy()
+        for start in range(0, len(values), _CHUNK):
+            signature.update_batch((values[start : start + _CHUNK] >> np.uint64(32)).tolist())
+        signatures.append(signature)
+    return signatures
 
 
 def _check_n(n: int) -> None:

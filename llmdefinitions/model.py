@@ -98,8 +98,8 @@ class MultiHeadAttention(nn.Module):
         self.out_proj = nn.Linear(cfg.emb_dim, cfg.emb_dim)
         self.dropout = nn.Dropout(cfg.drop_rate)
 
-    def forward(self, x: Tensor, cache: KVCache | None = None, layer: int = 0) -> Tensor:
-        """`(B, T, D)` → `(B, T, D)`."""
+    def forward(self, x: Tensor, cache: KVCache | None = None, layer: int = 0, mask: Tensor | None = None) -> Tensor:
+        """`(B, T, D)` → `(B, T, D)`; `mask` `(B, 1, T, T)`, verdadeira onde se pode ver, no lugar da causal."""
         q = self._split_heads(self.W_query(x))  # (B, H, T, K)
         k = self._split_heads(self.W_key(x))  # (B, H, T, K)
         v = self._split_heads(self.W_value(x))  # (B, H, T, K)
@@ -109,15 +109,14 @@ class MultiHeadAttention(nn.Module):
             k, v = cache.extend(layer, k, v)  # (B, H, S, K)
         n_new = q.shape[2]
         # Sem passado, a máscara é a triangular padrão; um token só, no fim, vê tudo; o resto precisa da máscara.
-        mask = None
         if past and n_new > 1:
             mask = torch.ones(n_new, past + n_new, dtype=torch.bool, device=x.device).tril(past)  # (T, S)
         dropout_p = self.dropout.p if self.training else 0.0
         if cache is None and q.dtype is torch.bfloat16 and q.device.type == "cpu" and torch.is_grad_enabled():
-            out = _causal_attention(q, k, v, dropout_p)  # (B, H, T, K)
+            out = _causal_attention(q, k, v, dropout_p, mask)  # (B, H, T, K)
         else:
             out = F.scaled_dot_product_attention(
-                q, k, v, attn_mask=mask, dropout_p=dropout_p, is_causal=past == 0 and n_new > 1
+                q, k, v, attn_mask=mask, dropout_p=dropout_p, is_causal=mask is None and n_new > 1
             )  # (B, H, T, K)
         return self.out_proj(out.transpose(1, 2).flatten(2))  # (B, T, D)
 
@@ -125,13 +124,15 @@ class MultiHeadAttention(nn.Module):
         return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)  # (B, T, D) → (B, H, T, K)
 
 
-def _causal_attention(q: Tensor, k: Tensor, v: Tensor, dropout_p: float) -> Tensor:
+def _causal_attention(q: Tensor, k: Tensor, v: Tensor, dropout_p: float, allowed: Tensor | None = None) -> Tensor:
     """A atenção causal escrita por extenso: `(B, H, T, K)` três vezes → `(B, H, T, K)`.
 
     Só para treinar em bfloat16 na CPU: ali a volta da versão fundida do PyTorch 2.13 leva cerca do dobro do tempo.
     """
     n_tokens = q.shape[2]
     mask = torch.full((n_tokens, n_tokens), -torch.inf, dtype=q.dtype, device=q.device).triu(1)  # (T, T)
+    if allowed is not None:
+        mask = mask.masked_fill(~allowed, -torch.inf).expand(-1, q.shape[1], -1, -1).flatten(0, 1)  # (B·H, T, T)
     scores = torch.baddbmm(mask, q.flatten(0, 1), k.flatten(0, 1).mT, alpha=q.shape[3] ** -0.5)  # (B·H, T, T)
     weights = F.dropout(scores.softmax(-1), dropout_p)  # (B·H, T, T)
     return (weights @ v.flatten(0, 1)).view(q.shape)  # (B, H, T, K)
@@ -148,9 +149,9 @@ class TransformerBlock(nn.Module):
         self.norm2 = LayerNorm(cfg.emb_dim)
         self.drop_resid = nn.Dropout(cfg.drop_rate)
 
-    def forward(self, x: Tensor, cache: KVCache | None = None, layer: int = 0) -> Tensor:
-        """`(B, T, D)` → `(B, T, D)`."""
-        x = x + self.drop_resid(self.att(self.norm1(x), cache, layer))
+    def forward(self, x: Tensor, cache: KVCache | None = None, layer: int = 0, mask: Tensor | None = None) -> Tensor:
+        """`(B, T, D)` → `(B, T, D)`; os argumentos são os da atenção."""
+        x = x + self.drop_resid(self.att(self.norm1(x), cache, layer, mask))
         return x + self.drop_resid(self.ff(self.norm2(x)))
 
 
@@ -178,27 +179,40 @@ class GPTModel(nn.Module):
         if cfg.tie_weights:
             self.out_head.weight = self.tok_emb.weight
 
-    def forward(self, in_idx: Tensor, *, cache: KVCache | None = None, last_only: bool = False) -> Tensor:
+    def forward(
+        self,
+        in_idx: Tensor,
+        *,
+        cache: KVCache | None = None,
+        last_only: bool = False,
+        segments: Tensor | None = None,
+    ) -> Tensor:
         """Logits de cada posição.
 
         Parâmetros:
             in_idx: ids inteiros `(B, T)`.
             cache: posições anteriores já calculadas; as T novas são acrescentadas a ele.
             last_only: calcula a saída só da última posição (a cabeça é a conta mais cara ao gerar).
+            segments: `(B, T)`, o número do trecho de cada posição, para vários exemplos numa linha: nenhum vê outro,
+                e as posições de cada um recomeçam do zero. Não vale com `cache`.
 
         Devolve:
             `(B, T, V)`, ou `(B, 1, V)` com `last_only`.
 
         Erros:
-            ValueError: entrada que não é `(B, T)`, maior que o contexto, ou com id fora do vocabulário.
+            ValueError: entrada que não é `(B, T)`, maior que o contexto, ou com id fora do vocabulário; `segments` de
+                outro formato, decrescente numa linha, ou junto de `cache`.
         """
         past = 0 if cache is None else cache.length
         self._check_input(in_idx, past)
         n_new = in_idx.shape[1]
         positions = torch.arange(past, past + n_new, device=in_idx.device)  # (T,)
+        mask = None
+        if segments is not None:
+            positions, mask = _segment_positions(segments, in_idx, cache)  # (B, T) e (B, 1, T, T)
         x = self.drop_emb(self._embed(in_idx) + self.pos_emb(positions))  # (B, T, D)
         for layer, block in enumerate(self.trf_blocks):
-            x = block(x, cache, layer)  # (B, T, D)
+            x = block(x, cache, layer, mask)  # (B, T, D)
         if cache is not None:
             cache.length += n_new
         if last_only:
@@ -248,3 +262,17 @@ class GPTModel(nn.Module):
                     nn.init.zeros_(module.bias)
             elif isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=std)
+
+
+def _segment_positions(segments: Tensor, in_idx: Tensor, cache: KVCache | None) -> tuple[Tensor, Tensor]:
+    """Posição de cada token dentro do seu trecho, `(B, T)`, e quem vê quem, `(B, 1, T, T)`."""
+    if cache is not None or segments.shape != in_idx.shape or (segments.diff(dim=1) < 0).any():
+        raise ValueError(
+            f"segments de formato {tuple(segments.shape)} para uma entrada {tuple(in_idx.shape)}: esperado o mesmo "
+            "formato, com números que não decrescem ao longo da linha, e sem cache."
+        )
+    places = torch.arange(segments.shape[1], device=segments.device)  # (T,)
+    starts_here = F.pad(segments.diff(dim=1) != 0, (1, 0), value=True)  # (B, T)
+    positions = places - torch.where(starts_here, places, 0).cummax(dim=1).values  # (B, T)
+    same = segments.unsqueeze(2) == segments.unsqueeze(1)  # (B, T, T)
+    return positions, same.tril().unsqueeze(1)

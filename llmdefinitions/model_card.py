@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .token_store import write_text
+from .files import write_text
 
 _LICENCE = (
     "Pesos e tokenizador: CC BY 4.0, como o texto do livro. Machado de Assis está em domínio público; a BNCC vem do "

@@ -20,6 +20,7 @@ from torch import nn
 from .compression import xz_bits_per_byte
 from .corpora import CorpusUnavailableError
 from .distributed import World, abandon, join_world
+from .files import write_json
 from .mixture import Mixture
 from .model_card import write_card
 from .pretrain_data import PretrainData, prepare
@@ -29,7 +30,6 @@ from .pretrainer import FREE_FIELDS, Evaluation, Pretrainer, read_log
 from .progress import say
 from .recipe import Recipe, load_recipe, parse_duration
 from .scoring import score_documents, total_bits_per_byte
-from .token_store import write_json
 
 _CALIBRATION_STEPS = 6
 #: Parte do orçamento que fica para medir e exportar, no mínimo, e medições durante o treino, no máximo.

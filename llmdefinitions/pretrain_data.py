@@ -13,10 +13,11 @@ from typing import Any
 import tokenizers
 
 from .bpe import train_bpe
-from .corpora import load_corpus
-from .deduplication import drop_duplicates
+from .corpora import Corpus, load_corpus
+from .deduplication import Deduplication, drop_duplicates
+from .files import write_json
 from .recipe import Recipe
-from .token_store import TokenStore, write_json, write_tokens
+from .token_store import TokenStore, write_tokens
 from .tokenizer import encode_corpus, get_tokenizer
 
 #: Histórias com que o tokenizador é treinado: o léxico delas é pequeno, e mais que isto só o repete.
@@ -138,6 +139,40 @@ def split_whole_documents(documents: Sequence[str], percent: float, seed: int) -
     return sorted(set(range(len(documents))) - set(test)), sorted(test)
 
 
+def training_split(corpus: Corpus, recipe: Recipe) -> tuple[list[str], list[str]]:
+    """Textos de um corpus real que a receita usa no treino, e os que ela separa, sem preparar nada em disco.
+
+    Parâmetros:
+        corpus: um corpus da mistura que não seja `historias`, cujos textos de treino são os sorteados com a semente da
+            receita.
+        recipe: receita.
+
+    Devolve:
+        `(treino, separados)`, os mesmos textos de :func:`prepare`.
+
+    Erros:
+        ValueError: o corpus é `historias`, ou como em :func:`split_whole_documents`.
+    """
+    if corpus.info.name == "historias":
+        raise ValueError(
+            "'historias' não se separa por documentos: as do treino são load_corpus('historias', seed=recipe.seed), e "
+            "as de outra semente são novas."
+        )
+    _, texts, _ = _distinct(corpus)
+    in_train, in_test = split_whole_documents(texts, recipe.heldout_percent, recipe.seed)
+    return [texts[i] for i in in_train], [texts[i] for i in in_test]
+
+
+def _distinct(corpus: Corpus) -> tuple[Deduplication, list[str], list[str]]:
+    """O que saiu por repetição, e os textos e nomes que ficaram."""
+    # Obras parecidas são a mesma obra; já as competências da BNCC se parecem de propósito, e só as iguais saem.
+    works = corpus.info.name == "machado"
+    kept = drop_duplicates(
+        corpus.documents, corpus.names, threshold=0.3 if works else 1.0, containment=0.5 if works else None
+    )
+    return kept, [corpus.documents[i] for i in kept.kept], [corpus.names[i] for i in kept.kept]
+
+
 def _split_corpora(
     recipe: Recipe, say: Callable[[str], None]
 ) -> tuple[dict[str, list[str]], dict[str, list[str]], dict[str, Any]]:
@@ -155,15 +190,7 @@ def _split_corpora(
             continue
         corpus = load_corpus(name)
         say(f"{name}: procurando documentos repetidos em {len(corpus.documents)}…")
-        # Obras parecidas são a mesma obra; já as competências da BNCC se parecem de propósito, e só as iguais saem.
-        kept = drop_duplicates(
-            corpus.documents,
-            corpus.names,
-            threshold=0.3 if name == "machado" else 1.0,
-            containment=0.5 if name == "machado" else None,
-        )
-        texts = [corpus.documents[i] for i in kept.kept]
-        names = [corpus.names[i] for i in kept.kept]
+        kept, texts, names = _distinct(corpus)
         in_train, in_test = split_whole_documents(texts, recipe.heldout_percent, recipe.seed)
         train[name] = [texts[i] for i in in_train]
         heldout[name] = [texts[i] for i in in_test]

@@ -71,6 +71,20 @@ def load_pretrained(
     return (model if device is None else model.to(device)), tokenizer
 
 
+def pretrained_folder(name: str | os.PathLike[str] = EMBEDDED) -> Path:
+    """Pasta com os arquivos do modelo embutido, ou de um local: é o que se dá ao `from_pretrained` do `transformers`.
+
+    Os modelos do Hub não precisam disto: o `transformers` os acha pelo nome.
+
+    Erros:
+        ValueError: nome que não é o do modelo embutido nem o de uma pasta.
+    """
+    source = _source(name, None, None)
+    if not isinstance(source, ModelFolder):
+        raise ValueError(f"{os.fspath(name)!r} é um modelo do Hub, e não uma pasta: dê o nome dele ao `transformers`.")
+    return Path(source.label)
+
+
 def download_and_load_gpt2(
     model_size: str, models_dir: str | os.PathLike[str]
 ) -> tuple[dict[str, int], dict[str, Any]]:
@@ -142,6 +156,8 @@ def save_pretrained(
         save_file(tensors, partial / WEIGHTS, metadata={"format": "pt"})
         for name, text in texts.items():
             (partial / name).write_text(text, encoding="utf-8", newline="\n")
+        # O safetensors grava só para o dono; o modelo se compartilha, com as permissões de qualquer arquivo novo.
+        shutil.copymode(partial / "config.json", partial / WEIGHTS)
         for path in partial.iterdir():
             with open(path, "rb+") as file:
                 os.fsync(file.fileno())

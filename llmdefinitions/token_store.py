@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .download import sha256_of
+from .files import write_json
 
 _SUFFIX = ".tokens"
 _DTYPES = ("<u2", "<u4")
@@ -139,24 +140,6 @@ def write_tokens(path: str | Path, chunks: Iterable[np.ndarray], vocab_size: int
     for orphan in path.parent.glob(f"{path.name}.*.parcial"):  # de um processo que morreu no meio da escrita
         orphan.unlink()
     return TokenStore(path)
-
-
-def write_json(path: Path, content: object) -> None:
-    """Grava um JSON de forma atômica (ver :func:`write_text`)."""
-    write_text(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Grava um texto em UTF-8 de forma atômica: fica o arquivo inteiro, ou o que havia antes."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.parcial")
-    try:
-        with open(partial, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _read_info(path: Path) -> dict[str, Any]:

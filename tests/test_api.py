@@ -40,6 +40,13 @@ CONTRATO = {
     "load_pretrained": "name='mini-pt'",
     "load_weights_into_gpt": "gpt, params",
     "download_and_load_gpt2": "model_size, models_dir",
+    "LoRALayer": "in_dim, out_dim, rank, alpha",
+    "LinearWithLoRA": "linear, rank, alpha",
+    "apply_lora": "model, rank, alpha",
+    "merge_lora": "model",
+    "format_input": "entry",
+    "InstructionDataset": "data, tokenizer",
+    "custom_collate_fn": ("batch, pad_token_id=50256, ignore_index=-100, allowed_max_length=None, device='cpu'"),
 }
 
 # As palavras-chave que o contrato também fixa.
@@ -67,6 +74,10 @@ CONGELADO = {
     "training_flops": ("n_params, n_tokens", ""),
     "measure_matmul_flops": ("size=1024, seconds=0.5", "precision='float32', device='cpu'"),
     "CloudCost": ("gpu_hours, gpus_per_server, usd_per_server_hour, brl_per_usd", ""),
+    "unmerge_lora": ("model", ""),
+    "unload_lora": ("model", "merge=True"),
+    "custom_collate_draft_1": ("batch, pad_token_id=50256, device='cpu'", ""),
+    "custom_collate_draft_2": ("batch, pad_token_id=50256, device='cpu'", ""),
     "build_adamw": ("model, lr=0.0004, weight_decay=0.1", "betas=(0.9, 0.95)"),
     "warmup_cosine": ("step, total_steps, warmup_steps=0, min_ratio=0.1", ""),
     "save_checkpoint": ("directory, step, model, optimizer=None", "state=None, extra_tensors=None, keep=2"),

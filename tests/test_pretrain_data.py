@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from preparo import HISTORIAS, corpora_falsos, receita_minuscula
 
 from llmdefinitions import corpora, pretrain_data
-from llmdefinitions.pretrain_data import PretrainData, prepare, split_whole_documents
+from llmdefinitions.pretrain_data import PretrainData, prepare, split_whole_documents, training_split
 from llmdefinitions.stories import sample_stories
 from llmdefinitions.tokenizer import encode, token_ids_to_text
 
@@ -45,6 +45,19 @@ def arquivos(pasta: Path) -> dict[str, bytes]:
 
 
 # --- o que sai -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("nome", ["machado", "bncc"])
+def test_separacao_sem_preparar_e_a_mesma_da_preparacao(tmp_path, nome):
+    dados = prepara(tmp_path)
+    treino, separados = training_split(corpora_falsos()[nome], receita_minuscula())
+    assert documentos_gravados(dados, nome) == treino
+    assert dados.heldout[nome] == separados
+
+
+def test_historias_nao_se_separam_por_documentos():
+    with pytest.raises(ValueError, match="as de outra semente são novas"):
+        training_split(corpora.load_corpus("historias", n_stories=3), receita_minuscula())
 
 
 def test_cada_documento_tem_um_so_destino(tmp_path):

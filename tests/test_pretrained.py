@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from llmdefinitions import get_tokenizer, pretrained
 from llmdefinitions.bpe import train_bpe
 from llmdefinitions.hub_tokenizer import byte_level_bpe
-from llmdefinitions.pretrained import load_pretrained, save_pretrained
+from llmdefinitions.pretrained import load_pretrained, pretrained_folder, save_pretrained
 from llmdefinitions.stories import sample_stories
 from llmdefinitions.tokenizer import encode, eos_id, vocab_size
 from llmdefinitions.vocabulary import gpt2_data
@@ -142,6 +142,13 @@ def test_tokenizador_sem_fim_de_texto(tmp_path):
     assert transformers.GPT2LMHeadModel.from_pretrained(pasta).config.eos_token_id is None
     assert json.loads((pasta / "generation_config.json").read_text("utf-8")) == {}
     assert encode("O gato", load_pretrained(pasta)[1]) == encode("O gato", BPE)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no Windows as permissões são outras")
+def test_os_pesos_tem_as_permissoes_dos_outros_arquivos(tmp_path):
+    (tmp_path / "novo").touch()
+    modos = {caminho.stat().st_mode for caminho in (tmp_path / "novo", *exporta(tmp_path / "m").iterdir())}
+    assert len(modos) == 1
 
 
 # --- exportar: recusas e atomicidade
@@ -483,3 +490,23 @@ def test_a_saida_propria_e_lida_mesmo_que_a_configuracao_diga_amarrada(tmp_path)
     assert not modelo.cfg.tie_weights
     original = sem_valores_iniciais(modelo_pequeno(**AQUI))
     torch.testing.assert_close(modelo(ids), original(ids).flip(-1), **TOLERANCIA)
+
+
+def test_pasta_que_o_transformers_le(tmp_path):
+    pasta = exporta(tmp_path / "modelo")
+    assert pretrained_folder(pasta) == pasta
+    ids = ids_sorteados(1, 8, vocab_size=300)
+    nosso, _ = load_pretrained(pasta)
+    deles = transformers.GPT2LMHeadModel.from_pretrained(pretrained_folder(pasta)).eval()
+    torch.testing.assert_close(nosso(ids), deles(ids).logits, **TOLERANCIA)
+
+
+def test_pasta_do_modelo_embutido():
+    assert (pretrained_folder() / "config.json").is_file()
+    assert pretrained_folder() == pretrained_folder("mini-pt")
+
+
+@pytest.mark.parametrize("nome", ["gpt2", "dono/nome"])
+def test_modelo_do_hub_nao_tem_pasta(nome):
+    with pytest.raises(ValueError, match=f"'{nome}' é um modelo do Hub, e não uma pasta"):
+        pretrained_folder(nome)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmdefinitions import token_store
-from llmdefinitions.token_store import TokenStore, write_json, write_tokens
+from llmdefinitions.token_store import TokenStore, write_tokens
 
 IDS = np.arange(1000) % 300
 RAIZ = Path(__file__).parent.parent
@@ -240,18 +240,6 @@ def test_processo_morto_no_meio_nao_deixa_nada_que_abra_e_a_vez_seguinte_limpa(t
         TokenStore(tmp_path / "x")
     write_tokens(tmp_path / "x", [IDS], 300)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.json", "x.tokens"]
-
-
-def test_json_atomico(tmp_path, monkeypatch):
-    caminho = tmp_path / "a.json"
-    write_json(caminho, {"é": 1})
-    with pytest.raises(TypeError):
-        write_json(caminho, {"é": object()})
-    monkeypatch.setattr(token_store.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disco cheio")))
-    with pytest.raises(OSError, match="disco cheio"):
-        write_json(caminho, {"é": 2})
-    assert caminho.read_text(encoding="utf-8") == '{\n "é": 1\n}\n'
-    assert list(tmp_path.iterdir()) == [caminho]
 
 
 # --- janelas ---------------------------------------------------------------------------------------
