@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -12,6 +13,10 @@ import relatorios
 from ambiente import RAIZ
 
 SITE = RAIZ / "_build" / "html"
+# Cópias dos cadernos, executadas: os de notebooks/ não guardam saídas. (O nbmake ignora o que está em _build.)
+EXECUTADOS = RAIZ / "notebooks" / "saida" / "executados"
+# As variáveis com que o site executa os cadernos (KERNEL_ENV, em book/_ext/livro_execucao.py; um teste confere).
+COMO_O_SITE = {"LIVRO_CONSTRUCAO": "1", "TQDM_DISABLE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def modo() -> str:
@@ -93,10 +98,18 @@ def unidade(*argumentos: str) -> int:
 
 
 def cadernos() -> int:
-    """Todo caderno roda de um kernel novo, sem erro e, no modo rápido, dentro do limite de tempo."""
+    """Todo caderno roda de um kernel novo, sem erro e, no modo rápido, dentro do limite de tempo.
+
+    As execuções ficam no cache do site, que não as repete.
+    """
     limite = relatorios.limite_por_caderno()
     por_celula = int(limite * relatorios.FOLGA) + 30 if modo() == "rapido" else 24 * 3600
-    codigo = pytest("cadernos", "notebooks", "--nbmake", f"--nbmake-timeout={por_celula}")
+    shutil.rmtree(EXECUTADOS, ignore_errors=True)
+    EXECUTADOS.mkdir(parents=True)
+    for caderno in cadernos_do_livro():
+        shutil.copy(RAIZ / caderno, EXECUTADOS)
+    opcoes = ("--nbmake", "--overwrite", f"--nbmake-timeout={por_celula}")
+    codigo = pytest("cadernos", str(EXECUTADOS), *opcoes, **COMO_O_SITE) or ferramenta("execucoes", str(EXECUTADOS))
     if codigo or modo() != "rapido":
         return codigo
     casos = relatorios.ler()["cadernos"]

@@ -22,6 +22,12 @@ def test_radical_igual_com_e_sem_acento():
         assert len({language.stem(word) for word in group}) == 1, group
 
 
+def test_o_nbmake_executa_com_as_variaveis_do_site():
+    etapas = load("ferramentas/etapas.py")
+    assert etapas.COMO_O_SITE.items() <= execution.KERNEL_ENV.items()
+    assert execution.KERNEL_ENV.keys() - etapas.COMO_O_SITE.keys() == {"PYTHONHASHSEED"}  # posta em todo comando
+
+
 class TestChaveDeExecucao:
     @pytest.fixture
     def project(self, tmp_path) -> Path:
@@ -75,7 +81,7 @@ class TestLivroMinimo:
                 ROOT / "book" / name, tmp_path / "book" / name, ignore=shutil.ignore_patterns("__pycache__")
             )
         (tmp_path / "ferramentas").mkdir()
-        for name in ("_config.yml", "ferramentas/site.py", "ferramentas/vendor.py"):
+        for name in ("_config.yml", "ferramentas/site.py", "ferramentas/vendor.py", "ferramentas/execucoes.py"):
             shutil.copy(ROOT / name, tmp_path / name)
         # O construtor só quer saber se a pasta bate com o manifesto; esta não tem arquivo nenhum, e diz isso.
         manifest = {"pacotes": vendor.expected_packages(), "arquivos": {}}
@@ -113,6 +119,24 @@ class TestLivroMinimo:
     @staticmethod
     def page(book: Path) -> str:
         return (book / "_build" / "html" / "notebooks" / "01_um.html").read_text(encoding="utf-8")
+
+    def test_execucao_guardada_nao_se_repete_e_so_vale_para_as_mesmas_celulas(self, book):
+        self.write_notebook(book, "print('executado por', os.environ.get('QUEM', 'site'))")
+        copies = book / "notebooks" / "saida" / "executados"
+        copies.mkdir(parents=True)
+        shutil.copy(book / "notebooks" / "01_um.ipynb", copies)
+        environment = {k: v for k, v in os.environ.items() if k not in ("LIVRO_MODO", "LLMDEFINITIONS_ESPELHO")}
+        run = {"cwd": book, "env": {**environment, "QUEM": "nbmake", "PYTHONPATH": str(book)}, "check": True}
+        nbmake = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(book), str(copies)]
+        subprocess.run([*nbmake, "--nbmake", "--overwrite"], **run)
+        stored = subprocess.run([sys.executable, "ferramentas/execucoes.py", str(copies)], **run, capture_output=True)
+        assert b"guardadas para o site: 1." in stored.stdout
+        assert self.build(book).returncode == 0
+        assert "executado por nbmake" in self.page(book)
+
+        self.write_notebook(book, "print('outra célula, executada por', os.environ.get('QUEM', 'site'))")
+        assert self.build(book).returncode == 0
+        assert "outra célula, executada por site" in self.page(book)
 
     def test_mudar_o_modulo_executa_de_novo_e_nada_mudar_nao_faz_nada(self, book):
         first = self.build(book)

@@ -78,10 +78,15 @@ def test_a_etapa_dos_cadernos_reprova_so_alem_da_folga(
     monkeypatch.setenv("LIVRO_MODO", modo)
     monkeypatch.setenv("LIVRO_LIMITE_S", limite)
     monkeypatch.setattr(relatorios, "PASTA", tmp_path)
-    monkeypatch.setattr(etapas, "pytest", lambda *argumentos: 0)
+    monkeypatch.setattr(etapas, "EXECUTADOS", tmp_path / "cadernos")
+    monkeypatch.setattr(etapas, "pytest", lambda *argumentos, **extra: 0)
+    monkeypatch.setattr(etapas, "ferramenta", lambda *argumentos: 0)
     casos = {"cadernos": [relatorios.Caso("notebooks.a::a", segundos, "passed")]}
     monkeypatch.setattr(relatorios, "ler", lambda: casos)
     assert etapas.cadernos() == codigo
+    assert sorted(p.name for p in (tmp_path / "cadernos").iterdir()) == sorted(
+        p.name for p in (RAIZ / "notebooks").glob("*.ipynb")
+    )
 
 
 def test_o_guia_de_contribuicao_diz_o_limite_e_a_folga_de_verdade() -> None:

@@ -46,16 +46,19 @@ def execution_key(root: Path, mode: str, has_mirror: bool = False) -> str:
     return digest.hexdigest()[:16]
 
 
+def cache_folder(root: Path, mode: str) -> Path:
+    """Pasta do cache de execuções para o módulo, as versões, o modo e o espelho de agora."""
+    key = execution_key(root, mode, bool(os.environ.get("LLMDEFINITIONS_ESPELHO")))
+    return root / "_build" / ".jupyter_cache" / f"{mode}-{key}"
+
+
 def set_cache(app: Sphinx, config: Config) -> None:
     """Prepara o ambiente dos kernels e aponta o cache para a pasta da chave atual."""
     mode = os.environ.get("LIVRO_MODO") or MODES[0]
     if mode not in MODES:
         raise ConfigError(f"LIVRO_MODO={mode!r} não existe: use um destes: {', '.join(MODES)}.")
     os.environ.update(KERNEL_ENV, LIVRO_MODO=mode)
-    root = Path(app.srcdir)
-    key = execution_key(root, mode, bool(os.environ.get("LLMDEFINITIONS_ESPELHO")))
-    cache = root / "_build" / ".jupyter_cache" / f"{mode}-{key}"
-    config["nb_execution_cache_path"] = str(cache)
+    config["nb_execution_cache_path"] = str(cache_folder(Path(app.srcdir), mode))
     if mode == "completo":
         config["nb_execution_timeout"] = FULL_TIMEOUT
 
