@@ -62,20 +62,23 @@ def _gerar(secao: Secao) -> None:
     nosso, tokenizador = load_pretrained("mini-pt")
     hf = gpt2_do_transformers(nosso.cfg).eval()
     hf.load_state_dict(to_gpt2_state(nosso))
-    saidas: dict[str, Tensor] = {}
-    for prompt in PROMPTS:  # os mesmos tokens, em todos os começos
-        ids = text_to_token_ids(prompt, tokenizador)
-        saidas = {NOSSO: _gerar_nosso(nosso, ids), "transformers": _gerar_hf(hf, ids)}
-        if not torch.equal(saidas[NOSSO], saidas["transformers"]):
+    comecos = [text_to_token_ids(prompt, tokenizador) for prompt in PROMPTS]
+    for prompt, ids in zip(PROMPTS, comecos, strict=True):  # os mesmos tokens, em todos os começos
+        if not torch.equal(_gerar_nosso(nosso, ids), _gerar_hf(hf, ids)):
             raise RuntimeError(f"{prompt!r}: as duas implementações geraram tokens diferentes com os mesmos pesos.")
-    ids = text_to_token_ids(PROMPTS[0], tokenizador)
+    # Todos os começos: uns se repetem muito, e neles o rascunho acerta mais; outros, nada.
     tempos = intercalar(
-        {NOSSO: lambda: _gerar_nosso(nosso, ids), "transformers": lambda: _gerar_hf(hf, ids)}, rodadas=11
+        {
+            NOSSO: lambda: [_gerar_nosso(nosso, ids) for ids in comecos],
+            "transformers": lambda: [_gerar_hf(hf, ids) for ids in comecos],
+        },
+        rodadas=5,
     )
-    conta = f"gerar {NOVOS} tokens, gulosa"
+    conta = f"gerar {NOVOS} tokens, gulosa, {len(comecos)} começos"
     for quem, ts in tempos.items():
         vezes = razao(tempos, quem, "transformers")
-        secao.linhas.append(_linha(conta, quem, f"{NOVOS / median(ts):.0f} tokens/s", f"{vezes:.2f}"))
+        velocidade = NOVOS * len(comecos) / median(ts)
+        secao.linhas.append(_linha(conta, quem, f"{velocidade:.0f} tokens/s", f"{vezes:.2f}"))
     secao.metas.append(Meta("gerar contra transformers.generate", 3.0, razao(tempos, NOSSO, "transformers")))
     secao.notas.append(f"Os {len(PROMPTS)} começos da ficha do modelo geram os mesmos tokens nas duas implementações.")
 

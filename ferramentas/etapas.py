@@ -93,8 +93,10 @@ def formatar() -> int:
 
 
 def unidade(*argumentos: str) -> int:
-    """Testes do pacote, das ferramentas e da estrutura do livro."""
-    return pytest("unidade", "tests", "-m", "not site and not navegador", *argumentos)
+    """Testes do pacote, das ferramentas e da estrutura do livro, um processo por núcleo (`-n0` volta a um só)."""
+    escolha = ("-m", "not site and not navegador", "-n", str(os.cpu_count() or 1), "--dist", "worksteal")
+    # Com mais processos que núcleos livres, a espera ativa do OpenMP roubaria o tempo dos outros testes.
+    return pytest("unidade", "tests", *escolha, *argumentos, OMP_WAIT_POLICY="PASSIVE")
 
 
 def cadernos() -> int:

@@ -115,21 +115,25 @@ def _em_processo(nome: str, segundos: float, pasta: Path) -> dict[str, object]:
     return medidas
 
 
+def _n(valor: float, casas: int) -> str:
+    return f"{valor:.{casas}f}".replace(".", ",")
+
+
 def _tabela(medidas: list[dict], segundos: float) -> str:
     linhas = [
         "| candidato | parâmetros | tokens vistos | bits por byte | nats por história |",
         "|---|---|---|---|---|",
     ]
     linhas += [
-        f"| {m['candidato']} | {m['parametros'] / 1e6:.1f} mi | {m['tokens'] / 1e6:.2f} mi "
-        f"| {m['bits_por_byte']:.3f} | {m['nats_por_historia']:.1f} |".replace(".", ",")
+        f"| {m['candidato']} | {_n(m['parametros'] / 1e6, 1)} mi | {_n(m['tokens'] / 1e6, 2)} mi "
+        f"| {_n(m['bits_por_byte'], 3)} | {_n(m['nats_por_historia'], 1)} |"
         for m in sorted(medidas, key=lambda m: m["bits_por_byte"])
     ]
     ficha = maquina.em_palavras(maquina.descrever(PACOTES))
     return (
         f"Cada candidato treinou {segundos:.0f} s de CPU, numa linha de execução; medido em {ficha}\n\n"
         + "\n".join(linhas)
-        + f"\n\nA entropia exata das histórias é {medidas[0]['entropia']:.1f} nats.\n".replace(".", ",", 1)
+        + f"\n\nA entropia exata das histórias é {_n(medidas[0]['entropia'], 1)} nats.\n"
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -158,6 +159,31 @@ def create_document_loader(
         return inputs, targets
 
     return DataLoader(rows, batch_size=batch_size, shuffle=shuffle, collate_fn=collate, generator=generator)
+
+
+def group_texts(examples: Mapping[str, Sequence[Sequence[int]]], block_size: int) -> dict[str, list[list[int]]]:
+    """Emenda os exemplos de um lote e os corta em blocos iguais, para `datasets.Dataset.map(..., batched=True)`.
+
+    Os tokens que não completam o último bloco do lote se perdem: num corpus pequeno, passe a `map` um `batch_size` do
+    tamanho dele. `labels` é uma cópia de `input_ids`, sem deslocar: quem desloca é o modelo do `transformers`.
+
+    Parâmetros:
+        examples: coluna → lista de sequências, como o `datasets` entrega; precisa de `input_ids`.
+        block_size: tokens por bloco.
+
+    Erros:
+        ValueError: `block_size` menor que 1, coluna `input_ids` ausente, ou tokens que não enchem nenhum bloco.
+    """
+    if block_size < 1 or "input_ids" not in examples:
+        raise ValueError(f"block_size={block_size} e colunas {list(examples)}: esperado um inteiro ≥ 1, e input_ids.")
+    flat = {name: list(chain.from_iterable(rows)) for name, rows in examples.items()}
+    size = len(flat["input_ids"]) // block_size * block_size
+    if not size:
+        raise ValueError(
+            f"{len(flat['input_ids'])} tokens não enchem um bloco de {block_size}: diminua block_size ou junte textos."
+        )
+    blocks = {name: [ids[i : i + block_size] for i in range(0, size, block_size)] for name, ids in flat.items()}
+    return {**blocks, "labels": [list(block) for block in blocks["input_ids"]]}
 
 
 def split_text(txt: str, train_ratio: float = 0.9) -> tuple[str, str]:

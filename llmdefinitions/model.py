@@ -168,13 +168,13 @@ class GPTModel(nn.Module):
     def __init__(self, cfg: Mapping[str, Any] | GPTConfig) -> None:
         super().__init__()
         self.cfg = cfg = GPTConfig.from_dict(cfg)
-        self.tok_emb = nn.Embedding(cfg.vocab_size, cfg.emb_dim)
-        self.pos_emb = nn.Embedding(cfg.context_length, cfg.emb_dim)
+        self.tok_emb = _embedding(cfg.vocab_size, cfg.emb_dim)
+        self.pos_emb = _embedding(cfg.context_length, cfg.emb_dim)
         self.drop_emb = nn.Dropout(cfg.drop_rate)
         self.trf_blocks = nn.ModuleList(TransformerBlock(cfg) for _ in range(cfg.n_layers))
         self.final_norm = LayerNorm(cfg.emb_dim)
         self.out_head = nn.Linear(cfg.emb_dim, cfg.vocab_size, bias=False)
-        if cfg.init_std is not None:
+        if cfg.init_std is not None and not self.tok_emb.weight.is_meta:
             self._init_like_gpt2(cfg.init_std)
         if cfg.tie_weights:
             self.out_head.weight = self.tok_emb.weight
@@ -262,6 +262,12 @@ class GPTModel(nn.Module):
                     nn.init.zeros_(module.bias)
             elif isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=std)
+
+
+def _embedding(rows: int, width: int) -> nn.Embedding:
+    """`nn.Embedding`; num tensor sem memória (`meta`) não sorteia, porque lá isso importa o compilador do PyTorch."""
+    weight = torch.empty(rows, width)
+    return nn.Embedding(rows, width, _weight=weight) if weight.is_meta else nn.Embedding(rows, width)
 
 
 def _segment_positions(segments: Tensor, in_idx: Tensor, cache: KVCache | None) -> tuple[Tensor, Tensor]:

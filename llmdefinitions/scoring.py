@@ -103,6 +103,46 @@ def score_documents(
     ]
 
 
+@torch.no_grad()
+def score_continuations(
+    model: nn.Module, rows: Sequence[Sequence[int]], prompt_length: int, *, batch_size: int = 16
+) -> tuple[float, int]:
+    """−ln p, em nats, e número de tokens das continuações de um prompt, segundo o próprio modelo.
+
+    É a probabilidade antes de temperatura ou filtro: diz quão esperado, e não quão bom, é o que foi gerado.
+
+    Parâmetros:
+        model: `(B, T)` → `(B, T, V)`.
+        rows: ids do prompt seguidos dos da continuação; os comprimentos podem ser diferentes.
+        prompt_length: tokens do prompt, que não são contados.
+        batch_size: linhas por vez.
+
+    Devolve:
+        Soma sobre todas as linhas; a perplexidade é a exponencial da razão.
+
+    Erros:
+        ValueError: nenhuma linha, prompt vazio, ou linha sem continuação.
+    """
+    if not rows or prompt_length < 1 or min(map(len, rows)) <= prompt_length:
+        raise ValueError(
+            f"{len(rows)} linhas e prompt_length={prompt_length}: esperada ao menos uma linha, um prompt de um token "
+            "ou mais, e continuação em todas."
+        )
+    device = next(model.parameters()).device
+    nats = 0.0
+    with evaluating(model):
+        for start in range(0, len(rows), batch_size):
+            group = [torch.tensor(row) for row in rows[start : start + batch_size]]
+            width = max(map(len, group))
+            ids = torch.stack([F.pad(row, (0, width - len(row))) for row in group]).to(device)  # (B, T)
+            known = torch.stack([F.pad(row, (0, width - len(row)), value=_IGNORED) for row in group]).to(device)
+            logits = model(ids[:, :-1])[:, prompt_length - 1 :].float()  # (B, T − P, V)
+            nats += F.cross_entropy(
+                logits.flatten(0, 1), known[:, prompt_length:].flatten(), ignore_index=_IGNORED, reduction="sum"
+            ).item()
+    return nats, sum(len(row) - prompt_length for row in rows)
+
+
 def total_bits_per_byte(scores: Sequence[DocumentScore]) -> float:
     """Bits por byte de um conjunto de documentos: todos os bits sobre todos os bytes.
 

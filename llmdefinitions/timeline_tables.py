@@ -89,6 +89,11 @@ def correction_rows(corrections: Iterable[Correction]) -> list[list[str]]:
     ]
 
 
+def plain_citations(markdown: str) -> str:
+    """O mesmo Markdown com as chaves entre colchetes no lugar dos papéis de citação, que só o livro sabe mostrar."""
+    return _CITATION.sub(lambda match: f"[{match[0].split('`')[1].replace(',', ', ')}]", markdown)
+
+
 def uncited_cells(rows: Iterable[Sequence[str]]) -> list[str]:
     """Células com algarismo depois da última citação (ou sem nenhuma), como "rótulo: célula".
 

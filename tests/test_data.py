@@ -1,5 +1,7 @@
 """Janelas de treino: iguais às da definição, sem cópia, e com a ordem do DataLoader de sempre."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch.utils.data import DataLoader
 
 from llmdefinitions import GPTDatasetV1, calc_loss_batch, create_dataloader_v1, get_tokenizer, split_text
-from llmdefinitions.data import create_document_loader
+from llmdefinitions.data import create_document_loader, group_texts
 
 TEXTO = "O rato roeu a roupa do rei de Roma; a rainha, com raiva, resolveu remendar. " * 12
 
@@ -227,3 +229,40 @@ def test_divide_sem_perder_nem_repetir(texto, proporcao):
 def test_proporcao_invalida(proporcao):
     with pytest.raises(ValueError, match=f"train_ratio={proporcao}: esperado um número entre 0 e 1"):
         split_text(TEXTO, proporcao)
+
+
+# --- blocos para o `datasets`
+
+
+@given(st.lists(st.lists(st.integers(0, 9), max_size=7), min_size=1, max_size=8), st.integers(1, 5))
+def test_blocos_emendados_dao_o_comeco_do_texto(sequencias, tamanho):
+    tudo = list(chain.from_iterable(sequencias))
+    lote = {"input_ids": sequencias, "attention_mask": [[1] * len(s) for s in sequencias]}
+    if len(tudo) < tamanho:
+        with pytest.raises(ValueError, match=f"{len(tudo)} tokens não enchem um bloco de {tamanho}"):
+            group_texts(lote, tamanho)
+        return
+    blocos = group_texts(lote, tamanho)
+    assert {len(b) for coluna in blocos.values() for b in coluna} == {tamanho}
+    assert list(chain.from_iterable(blocos["input_ids"])) == tudo[: len(tudo) // tamanho * tamanho]
+    assert blocos["labels"] == blocos["input_ids"]
+    assert len(blocos["attention_mask"]) == len(blocos["labels"]) == len(tudo) // tamanho
+
+
+def test_os_alvos_sao_outra_lista():
+    blocos = group_texts({"input_ids": [[1, 2, 3, 4]]}, 2)
+    blocos["labels"][0][0] = -100
+    assert blocos["input_ids"] == [[1, 2], [3, 4]]
+
+
+def test_blocos_pelo_datasets():
+    datasets = pytest.importorskip("datasets")
+    dados = datasets.Dataset.from_dict({"input_ids": [[1, 2, 3], [4], [5, 6]]})
+    em_dois = dados.map(lambda lote: group_texts(lote, 2), batched=True, batch_size=3)
+    assert em_dois["input_ids"][:] == [[1, 2], [3, 4], [5, 6]]
+
+
+@pytest.mark.parametrize(("lote", "tamanho"), [({"input_ids": [[1]]}, 0), ({"ids": [[1]]}, 1)])
+def test_blocos_recusados(lote, tamanho):
+    with pytest.raises(ValueError, match=f"block_size={tamanho} e colunas"):
+        group_texts(lote, tamanho)

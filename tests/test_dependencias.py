@@ -71,6 +71,9 @@ DIRECAO: dict[str, set[str]] = {
     "modern": set(),
     "attention_maps": {"generation", "model"},
     "gpt1_inputs": {"model"},
+    "layer_states": {"generation", "model"},
+    "in_context": {"generation", "tokenizer"},
+    "docstrings": set(),
     "timeline": set(),
     "timeline_tables": {"timeline"},
     # Ajustar por instruções.
@@ -81,6 +84,12 @@ DIRECAO: dict[str, set[str]] = {
     "lora": set(),
     "adapters": {"files", "lora", "model"},
     "quantization": {"lora"},
+    # Instruções.
+    "instruction_data": set(),
+    # Conjuntos rotulados do livro.
+    "records": set(),
+    "sentiment": {"records"},
+    "duels": {"records"},
     # Medir e mostrar.
     "ngram": set(),
     "scaling": set(),
@@ -92,12 +101,22 @@ DIRECAO: dict[str, set[str]] = {
     },
     "device": set(),
     "costs": {"device"},
+    "energy": set(),
+    "fertility": {"tokenizer"},
+    "intervals": set(),
+    "embeddings": {"layer_states", "model", "tokenizer"},
+    "linear_probe": set(),
+    "bias": {"intervals", "scoring"},
+    "memorization": {"generation", "intervals", "tokenizer"},
     "evaluation": set(),
     "plots": set(),
     "notebook": set(),
     "widgets": {"generation", "tokenizer"},
-    "exercises": {"exercises_cap02"},  # só dentro da função que lista os exercícios
+    # Só dentro da função que lista os exercícios.
+    "exercises": {"exercises_cap01", "exercises_cap02", "exercises_cap03"},
+    "exercises_cap01": {"exercises"},
     "exercises_cap02": {"exercises"},
+    "exercises_cap03": {"evaluation", "exercises"},
 }
 FOLHAS = {"data", "notebook", "plots", "widgets"}
 ALARME_DE_LINHAS = 320

@@ -15,13 +15,46 @@ import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-from llmdefinitions import exercises
+from llmdefinitions import GPTConfig, exercises
 from llmdefinitions.exercises import CheckResult, available_exercises, check, exercise
+from llmdefinitions.gpt2_format import gpt2_shapes
 
 CADERNOS = sorted((Path(__file__).parent.parent / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 
 # --- soluções de referência
+
+
+def _certa_1_1(probs, mascaradas):
+    return -math.log(math.prod(p for p, m in zip(probs, mascaradas, strict=True) if m)) / sum(mascaradas)
+
+
+def _certa_1_2(textos, codifica):
+    return Fraction(sum(len(codifica(t)) for t in textos), len(" ".join(textos).split()))
+
+
+def _certa_1_3(a, b, n):
+    def gramas(texto):
+        p = texto.split()
+        return {tuple(p[i : i + n]) for i in range(len(p) - n + 1)}
+
+    juntos = len(gramas(a) | gramas(b))
+    return 1 - len(gramas(a) ^ gramas(b)) / juntos
+
+
+def _certa_1_4(u, v, media):
+    u, v = ([x - m for x, m in zip(w, media, strict=True)] for w in (u, v))
+    angulo = math.atan2(u[0] * v[1] - u[1] * v[0], sum(x * y for x, y in zip(u, v, strict=True)))
+    return math.cos(angulo)
+
+
+def _certa_1_6(grupo, controle):
+    return sum(a - b for a, b in grupo) / len(grupo) - sum(a - b for a, b in controle) / len(controle)
+
+
+def _certa_1_7(certo, escrito):
+    iguais = itertools.takewhile(lambda par: par[0] == par[1], zip(certo, escrito, strict=True))
+    return len(list(iguais)) / len(certo)
 
 
 def _certa_2_1(ids, T):
@@ -58,7 +91,57 @@ def _certa_2_7(C):
     return math.sqrt(C / 6 / 20), math.sqrt(C / 6 * 20)
 
 
+# Cada texto continua "a escola é"; contados os pares de palavras que voltam, estão do menos para o mais repetitivo.
+_TEXTOS_3_1 = (
+    "a escola é um lugar onde gente aprende coisas novas todo santo dia útil",
+    "a escola é boa e a escola é grande e tem um pátio com mangueiras",
+    "a escola é a escola é a escola é a escola é a escola é",
+)
+_CERTA_3_1 = [(0.3 + i / 3, 0.8 + i / 20, texto) for i, texto in enumerate(_TEXTOS_3_1)]
+
+
+def _certa_3_2(prefixos, gera, mede):
+    medias = {p: math.fsum(mede(t[len(p) :]) for t in textos) / len(textos) for p in prefixos if (textos := gera(p))}
+    return [p for _, p in sorted((media, p) for p, media in medias.items())]
+
+
+def _certa_3_3(textos, fracao):
+    distintos = list(dict.fromkeys(textos))
+    corte = len(distintos) - round(len(distintos) * fracao)
+    return [t for t in textos if distintos.index(t) < corte], [t for t in textos if distintos.index(t) >= corte]
+
+
+def _certa_3_4(historico):
+    por_passo = {h["step"]: 2 ** (h["eval_loss"] / math.log(2)) for h in historico if "eval_loss" in h}
+    return list(por_passo.items()), min(por_passo, key=por_passo.__getitem__)
+
+
+def _certa_3_5(T):
+    return [[True] * (t + 1) + [False] * (T - t - 1) for t in range(T)]
+
+
+def _certa_3_6(modelo, ids):
+    # Em vez de trocar o futuro, retira-o: um modelo causal dá o mesmo ao prefixo.
+    return any(modelo(ids[: t + 1])[t] != saida for t, saida in enumerate(modelo(ids)))
+
+
+def _certa_3_7(contexto, respostas, inicio, separador, extracao):
+    comeco = [inicio, *contexto, separador]
+    return [comeco + list(resposta) + [extracao] for resposta in respostas]
+
+
+def _certa_3_8(V, T, D, L):
+    return sum(math.prod(formato) for formato in gpt2_shapes(GPTConfig(V, T, D, 1, L)).values())
+
+
 CERTAS = {
+    "1.1": _certa_1_1,
+    "1.2": _certa_1_2,
+    "1.3": _certa_1_3,
+    "1.4": _certa_1_4,
+    "1.5": 70.1,
+    "1.6": _certa_1_6,
+    "1.7": _certa_1_7,
     "2.1": _certa_2_1,
     "2.2": _certa_2_2,
     "2.3": _certa_2_3,
@@ -66,10 +149,50 @@ CERTAS = {
     "2.5": 7_603_200,
     "2.6": _certa_2_6,
     "2.7": _certa_2_7,
+    "3.1": _CERTA_3_1,
+    "3.2": _certa_3_2,
+    "3.3": _certa_3_3,
+    "3.4": _certa_3_4,
+    "3.5": _certa_3_5,
+    "3.6": _certa_3_6,
+    "3.7": _certa_3_7,
+    "3.8": _certa_3_8,
 }
 
 # Enganos comuns e um trecho da dica que cada um tem de receber.
 ERRADAS = [
+    ("1.1", 0.7, "função `(probs, mascaradas)`"),
+    ("1.1", lambda p, m: -sum(map(math.log, p)) / len(p), "só contam as que foram escondidas"),
+    ("1.1", lambda p, m: _certa_1_1(p, m) * sum(m) / len(p), "não pelo de todas"),
+    ("1.1", lambda p, m: 1.0, "com p = 1/2 e 1/4"),
+    ("1.1", lambda p, m: 1.5 * math.log(2), "uma só posição escondida"),
+    ("1.2", 1.5, "função `(textos, codifica)`"),
+    ("1.2", lambda t, c: 1 / _certa_1_2(t, c), "palavras por token"),
+    ("1.2", lambda t, c: sum(len(c(x)) / len(x.split()) for x in t) / len(t), "média das razões"),
+    ("1.2", lambda t, c: sum(len(c(x)) for x in t), "divida pelas palavras de todos"),
+    ("1.3", 0.5, "função `(a, b, n)`"),
+    ("1.3", lambda a, b, n: 0.5, "conte os n-gramas"),
+    ("1.3", lambda a, b, n: _certa_1_3(a, b, 1), "têm semelhança 0.5"),
+    ("1.3", lambda a, b, n: _certa_1_3(a, b, n) if a[:3] != "sim" else 0.5, "conta uma vez só"),
+    ("1.4", 0.0, "função `(u, v, media)`"),
+    ("1.4", lambda u, v, m: _certa_1_4(u, v, [0, 0]), "sem centrar"),
+    ("1.4", lambda u, v, m: 0.5, "são perpendiculares"),
+    ("1.4", lambda u, v, m: sum((a - c) * (b - c) for a, b, c in zip(u, v, m, strict=True)), "dividir pelas normas"),
+    ("1.5", "muito", "um número, em toneladas"),
+    ("1.5", True, "um número, em toneladas"),
+    ("1.5", 70_141.5, "em quilogramas"),
+    ("1.5", 0.0701, "em milhares de toneladas"),
+    ("1.5", 1287 / 0.0545, "ele não divide"),
+    ("1.5", 552, "o que muda é o fator"),
+    ("1.6", 1.0, "função `(grupo, controle)`"),
+    ("1.6", lambda g, c: _certa_1_6(g, [(0, 0)]), "isso não é do grupo"),
+    ("1.6", lambda g, c: -_certa_1_6(g, c), "o sinal está trocado"),
+    ("1.6", lambda g, c: sum(a - b for a, b in g) - sum(a - b for a, b in c), "depois a média de cada lista"),
+    ("1.7", 0.5, "função `(certo, escrito)`"),
+    ("1.7", lambda a, b: 0.0, "a fração é 1"),
+    ("1.7", lambda a, b: sum(x == y for x, y in zip(a, b, strict=True)) / len(a), "pare na primeira diferença"),
+    ("1.7", lambda a, b: float(a == b), "divida pelo tamanho do trecho"),
+    ("1.7", lambda a, b: _certa_1_7(a, b) * len(a) / 4, "use o tamanho da lista"),
     ("2.1", 3, "função `(ids, T)`"),
     ("2.1", lambda ids, T: (ids[: T - 1], ids[1:T]), "devem ter 4 ids cada"),
     ("2.1", lambda ids, T: (ids[:T], ids[:T]), "a entrada na posição t + 1"),
@@ -111,10 +234,74 @@ ERRADAS = [
     ("2.7", (1.0, 20.0), "recebe C"),
     ("2.7", lambda C: (C / 120, 20 * C / 120), "não gasta o orçamento"),
     ("2.7", lambda C: (math.sqrt(C / 6), math.sqrt(C / 6)), "20 tokens por parâmetro"),
+    ("3.1", _CERTA_3_1[:2], "três trincas"),
+    ("3.1", [(0.0, 0.9, texto) for texto in _TEXTOS_3_1], "maior que zero"),
+    ("3.1", [(0.5, 0.9, texto) for texto in _TEXTOS_3_1], "mesma temperatura e o mesmo top-p"),
+    ("3.1", [*_CERTA_3_1[:2], (2.0, 1.0, "outra coisa " * 9)], "mesmo prompt"),
+    ("3.1", [*_CERTA_3_1[:2], (2.0, 1.0, "a escola é")], "menos de 12 palavras"),
+    ("3.1", [(t, p, _TEXTOS_3_1[0]) for t, p, _ in _CERTA_3_1], "textos iguais"),
+    ("3.1", _CERTA_3_1[::-1], "do menos para o mais repetitivo"),
+    ("3.2", ["a"], "função `(prefixos, gera, mede)`"),
+    ("3.2", lambda prefixos, gera, mede: prefixos[:1], "cada um uma vez"),
+    ("3.2", lambda prefixos, gera, mede: sorted(prefixos, key=lambda p: mede(gera(p)[0])), "para cada texto gerado"),
+    (
+        "3.2",
+        lambda prefixos, gera, mede: sorted(prefixos, key=lambda p: sum(map(mede, gera(p)))),
+        "também mediria o que você escreveu",
+    ),
+    ("3.2", lambda prefixos, gera, mede: _certa_3_2(prefixos, gera, mede)[::-1], "da menor para a maior"),
+    ("3.3", 0.2, "função `(textos, fracao)`"),
+    ("3.3", lambda textos, fracao: (textos[:3], textos[3:5]), "nenhum texto pode se perder"),
+    (
+        "3.3",
+        lambda textos, fracao: (textos[:-50], textos[-50:]) if len(textos) > 50 else _certa_3_3(textos, fracao),
+        "cinco",
+    ),
+    ("3.3", lambda textos, fracao: (textos, []), "a validação ficou com 0.00"),
+    ("3.4", 10, "recebe `trainer.state.log_history`"),
+    ("3.4", lambda h: ([(d["step"], 1.0) for d in h], 10), "só as entradas com `eval_loss`"),
+    ("3.4", lambda h: ([(d["step"], d["eval_loss"]) for d in h if "eval_loss" in d], 10), "nats por token"),
+    ("3.4", lambda h: (_certa_3_4(h)[0], 20), "não é sempre o último"),
+    ("3.5", True, "recebe T"),
+    ("3.5", lambda T: [[True] * T], "4 linhas de 4 valores"),
+    ("3.5", lambda T: [[True] * T] * T, "olha para o futuro"),
+    ("3.5", lambda T: [[s < t for s in range(T)] for t in range(T)], "olha para si mesma"),
+    ("3.5", lambda T: [[t - 1 <= s <= t for s in range(T)] for t in range(T)], "todo o passado"),
+    ("3.6", False, "função `(modelo, ids)`"),
+    ("3.6", lambda modelo, ids: modelo(ids) != modelo([v + 1 for v in ids]), "só olha para o passado, e foi acusado"),
+    ("3.6", lambda modelo, ids: modelo([*ids[:-1], 0])[:-2] != modelo(ids)[:-2], "espia só o token seguinte"),
+    (
+        "3.6",
+        lambda modelo, ids: any(_troca(modelo, ids, t)[t - 1] != modelo(ids)[t - 1] for t in range(2, 8)),
+        "de uma posição do meio",
+    ),
+    (
+        "3.6",
+        lambda modelo, ids: any(_troca(modelo, ids, t)[:t] != modelo(ids)[:t] for t in range(2, 8)),
+        "na primeira posição",
+    ),
+    ("3.7", [[1]], "(contexto, respostas, inicio, separador, extracao)"),
+    ("3.7", lambda c, r, i, s, e: [[i, *c, s, *itertools.chain(*r), e]], "uma para cada resposta"),
+    ("3.7", lambda c, r, i, s, e: [[i, *c, *x, e] for x in r], "o separador aparece uma vez"),
+    ("3.7", lambda c, r, i, s, e: [[*c, s, *x, e] for x in r], "abre com o token de início"),
+    ("3.7", lambda c, r, i, s, e: [[i, *x, s, *c, e] for x in r], "nesta ordem"),
+    ("3.8", 124_439_808, "função `(V, T, D, L)`"),
+    ("3.8", lambda V, T, D, L: _certa_3_8(V, T, D, L) + V * D, "contada de novo"),
+    ("3.8", lambda V, T, D, L: _certa_3_8(V, T, D, L) - T * D, "faltam os embeddings de posição"),
+    ("3.8", lambda V, T, D, L: _certa_3_8(V, T, D, L) - 2 * D, "falta a última normalização"),
+    ("3.8", lambda V, T, D, L: _certa_3_8(V, T, D, L) - 3 * D * L, "confira os vieses"),
+    ("3.8", lambda V, T, D, L: (V + T) * D + 8 * L * D * D, "quatro matrizes D×D"),
 ]
 
 # O que uma dica não pode dizer: a conta pronta ou o resultado.
 SEGREDOS = {
+    "1.1": (r"math\.log", r"sum\("),
+    "1.2": (r"sum\(", r"split\("),
+    "1.3": (r"len\(", r"set\(", r"\|"),
+    "1.4": (r"math\.", r"\*\* ?0?\.5"),
+    "1.5": (r"70[.,]1", r"1[.,_]?287"),
+    "1.6": (r"sum\(", r"fmean"),
+    "1.7": (r"len\(", r"break"),
     "2.1": (r"ids\[:T\]", r"1 ?: ?T ?\+ ?1"),
     "2.2": (r"exp\(", r"\*\*"),
     "2.3": (r"log\(2\)", r"/ ?ln ?2\b"),
@@ -122,7 +309,19 @@ SEGREDOS = {
     "2.5": (r"7[.,_]?603", r"46[.,_]?080"),
     "2.6": (r"math\.", r"\(passo ?[-+]"),
     "2.7": (r"C ?/ ?120", r"sqrt", r"√"),
+    "3.1": (r"sorted", r"\.sort\("),
+    "3.2": (r"removeprefix", r"len\("),
+    "3.3": (r"set\(", r"shuffle"),
+    "3.4": (r"exp\(", r"min\("),
+    "3.5": (r"<=", r"≤"),
+    "3.6": (r"\[:t\]", r"\+ ?1"),
+    "3.7": (r"\[inicio", r"\*contexto"),
+    "3.8": (r"12 ?\*", r"8 ?\* ?D", r"13"),
 }
+
+
+def _troca(modelo, ids, t):
+    return modelo([*ids[:t], 77, *ids[t + 1 :]])
 
 
 def _massa_antes(probs, i):

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -149,6 +151,14 @@ def test_os_pesos_tem_as_permissoes_dos_outros_arquivos(tmp_path):
     (tmp_path / "novo").touch()
     modos = {caminho.stat().st_mode for caminho in (tmp_path / "novo", *exporta(tmp_path / "m").iterdir())}
     assert len(modos) == 1
+
+
+def test_carregar_nao_importa_o_compilador(tmp_path):
+    """Custava 4,7 s na primeira vez: sortear num tensor `meta` importa `torch._dynamo`."""
+    carrega = "import sys; from llmdefinitions import load_pretrained; load_pretrained(sys.argv[1])"
+    codigo = f"{carrega}; print('torch._dynamo' in sys.modules)"
+    fim = subprocess.run([sys.executable, "-c", codigo, exporta(tmp_path / "m")], capture_output=True, text=True)
+    assert fim.stdout.strip() == "False", fim.stderr
 
 
 # --- exportar: recusas e atomicidade

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from llmdefinitions import get_tokenizer
 from llmdefinitions.bpe import train_bpe
-from llmdefinitions.scoring import DocumentScore, score_documents, total_bits_per_byte
+from llmdefinitions.scoring import DocumentScore, score_continuations, score_documents, total_bits_per_byte
 from llmdefinitions.tokenizer import encode, eos_id
 
 # Só os 256 bytes e o token de fim: um texto de n bytes tem n tokens, e os tamanhos ficam na mão do teste.
@@ -185,3 +185,27 @@ def test_tokenizador_sem_token_de_fim(tmp_path):
 def test_bits_por_byte_de_nada():
     with pytest.raises(ValueError, match="nenhum documento medido"):
         total_bits_per_byte([])
+
+
+# --- continuações
+
+
+def test_continuacao_e_a_soma_dos_tokens_novos_um_a_um():
+    rede, linhas = modelo().train(), [[5, 6, 7, 8, 9], [5, 6, 250], [5, 6, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7]]
+    nats, n_tokens = score_continuations(rede, linhas, 2, batch_size=2)
+    assert rede.training
+    assert n_tokens == 3 + 1 + 10
+    rede.eval()
+    esperado = 0.0
+    for linha in linhas:
+        for t in range(2, len(linha)):
+            esperado -= rede(torch.tensor([linha[:t]]))[0, -1].log_softmax(-1)[linha[t]].item()
+    assert math.isclose(nats, esperado, rel_tol=1e-5)  # somas em float32, em outra ordem
+
+
+@pytest.mark.parametrize(
+    ("linhas", "n_prompt"), [([], 1), ([[1, 2]], 0), ([[1, 2]], 2), ([[1, 2, 3], [1, 2]], 2)], ids=str
+)
+def test_continuacao_recusada(linhas, n_prompt):
+    with pytest.raises(ValueError, match=f"{len(linhas)} linhas e prompt_length={n_prompt}: esperada"):
+        score_continuations(modelo(), linhas, n_prompt)

@@ -30,6 +30,7 @@ from llmdefinitions.timeline_tables import (
     format_quantity,
     markdown_table,
     model_rows,
+    plain_citations,
     uncited_cells,
 )
 
@@ -330,3 +331,11 @@ class TestLeitura:
             loaded = [s.key for cell in cells(model).values() for s in cell.sources]
             loaded += [s.key for s in model.shape.sources] if model.shape else []
             assert Counter(loaded) == Counter(s["chave"] for s in raw_sources(raw)), model.name
+
+
+def test_fora_do_livro_as_citacoes_viram_chaves():
+    rows = model_rows([LINE.model("GPT-3")])
+    plain = plain_citations(markdown_table(MODEL_HEADER, rows))
+    assert "{cite" not in plain
+    assert "175 bilhões [brown2020]" in plain
+    assert plain_citations("{cite:t}`a2020,b2021` diz") == "[a2020, b2021] diz"

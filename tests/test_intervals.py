@@ -1,0 +1,72 @@
+"""Intervalos por bootstrap: conferidos com a teoria normal e com todas as reamostras enumeradas."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from llmdefinitions.intervals import Interval, difference_interval, mean_interval
+
+
+def test_media_e_intervalo_perto_do_da_teoria_normal():
+    valores = np.random.default_rng(3).normal(5, 2, size=400)
+    achado = mean_interval(valores.tolist())
+    assert achado.estimate == pytest.approx(valores.mean())
+    assert achado.n == 400
+    meia = 1.96 * valores.std() / 20
+    # 2.000 reamostras estimam um quantil de 2,5% com erro de uns 5% do desvio da média.
+    assert achado.low == pytest.approx(valores.mean() - meia, abs=0.1 * meia * 2)
+    assert achado.high == pytest.approx(valores.mean() + meia, abs=0.1 * meia * 2)
+
+
+def test_igual_ao_que_sai_de_todas_as_reamostras_possiveis():
+    valores = [0.0, 1.0, 5.0]
+    medias = sorted(np.mean(amostra) for amostra in itertools.product(valores, repeat=3))  # as 27, igualmente prováveis
+    achado = mean_interval(valores, level=0.8, resamples=20_000)
+    # As 27 médias são poucas e os quantis de 10% e 90% caem em degraus largos: o sorteio acerta o degrau.
+    assert achado.low == pytest.approx(medias[round(0.1 * 26)])
+    assert achado.high == pytest.approx(medias[round(0.9 * 26)])
+
+
+def test_diferenca_de_amostras_de_tamanhos_diferentes():
+    a, b = [3.0, 4.0, 5.0, 6.0], [1.0, 1.0, 1.0]
+    achado = difference_interval(a, b)
+    assert achado.estimate == 3.5
+    assert achado.n == 7
+    so_a = mean_interval(a)  # b não varia: só a reamostragem de a conta
+    assert achado.high - achado.low == pytest.approx(so_a.high - so_a.low, abs=0.3)
+
+
+def test_casos_iguais_dao_intervalo_de_um_ponto():
+    assert mean_interval([0.0] * 5) == Interval(0.0, 0.0, 0.0, 5)
+
+
+def test_a_semente_decide_o_sorteio():
+    valores = [0.1, 0.9, 0.4, 0.35, 0.8]
+    assert mean_interval(valores, seed=1) == mean_interval(valores, seed=1)
+    assert mean_interval(valores, seed=1) != mean_interval(valores, seed=2)
+
+
+def test_mais_confianca_e_intervalo_maior():
+    valores = list(range(20))
+    estreito, largo = mean_interval(valores, level=0.5), mean_interval(valores, level=0.99)
+    assert largo.low < estreito.low < estreito.high < largo.high
+
+
+def test_contem():
+    assert Interval(1.0, 0.5, 1.5, 3).contains(0.5)
+    assert not Interval(1.0, 0.5, 1.5, 3).contains(0.0)
+
+
+@pytest.mark.parametrize("valores", [[], [1.0]])
+def test_recusa_amostra_sem_o_que_reamostrar(valores):
+    with pytest.raises(ValueError, match=rf"{len(valores)} valor\(es\)"):
+        mean_interval(valores)
+    with pytest.raises(ValueError, match=rf"{len(valores)} valor\(es\)"):
+        difference_interval([1.0, 2.0], valores)
+
+
+@pytest.mark.parametrize("nivel", [0, 1, -0.5, 95])
+def test_recusa_confianca_fora_de_zero_a_um(nivel):
+    with pytest.raises(ValueError, match=f"level={nivel}"):
+        mean_interval([1.0, 2.0], level=nivel)
