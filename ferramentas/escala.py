@@ -40,7 +40,9 @@ MEDIDAS = ("machado", "historias")
 
 
 def _treinar(receita: Recipe, dados: PretrainData) -> dict[str, object]:
-    mistura = Mixture(dados.stores, receita.mixture, receita.context_length, receita.seed)
+    mistura = Mixture(
+        dados.stores, receita.mixture, receita.context_length, receita.seed, repeat=receita.repeat_percent
+    )
     with tempfile.TemporaryDirectory() as vazia:
         treino = Pretrainer(receita, mistura, vazia, World(0, 1, torch.device("cpu")))
         modelo = treino.run()

@@ -48,6 +48,8 @@ def _com_saidas(original: Path, executado: Path) -> nbformat.NotebookNode:
             raise ValueError(f"{original.name} mudou depois de executado: rode a etapa dos cadernos de novo.")
         if celula.cell_type == "code":
             celula.outputs, celula.execution_count = pronta.outputs, pronta.execution_count
+    if "widgets" in feito.metadata:  # o estado dos controles interativos, que a página mostra sem Python
+        caderno.metadata.widgets = feito.metadata.widgets
     return caderno
 
 

@@ -72,7 +72,9 @@ def _treinar(nome: str, segundos: float, pasta: Path) -> None:
     torch.set_num_threads(1)
     receita = _candidato(nome)
     dados = prepare(receita, pasta / f"dados-{receita.data_digest()}", lambda _: None)
-    mistura = Mixture(dados.stores, receita.mixture, receita.context_length, receita.seed)
+    mistura = Mixture(
+        dados.stores, receita.mixture, receita.context_length, receita.seed, repeat=receita.repeat_percent
+    )
     mundo = World(0, 1, torch.device("cpu"))
     with tempfile.TemporaryDirectory() as vazia:
         ensaio = Pretrainer(receita, mistura, vazia, mundo)

@@ -31,18 +31,30 @@ class Mixture:
         weights: percentual de amostras de cada fonte; inteiros que somam 100.
         context_length: tokens por janela, T.
         seed: semente de toda a ordem.
+        repeat: percentual de amostras em que o começo da janela se repete até o fim dela. Ensina a copiar do próprio
+            contexto (Olsson et al., 2022), que um corpus pequeno quase não exige; o período varia de T/16 a T/2.
 
     Atributos:
         names: fontes de peso maior que zero, na ordem dos pesos.
         windows: janelas por época de cada uma.
 
     Erros:
-        ValueError: pesos que não somam 100, fonte desconhecida, ou fonte menor que duas janelas.
+        ValueError: pesos que não somam 100, `repeat` fora de 0 a 100, fonte desconhecida, ou fonte menor que duas
+            janelas.
     """
 
     def __init__(
-        self, stores: Mapping[str, TokenStore], weights: Mapping[str, int], context_length: int, seed: int
+        self,
+        stores: Mapping[str, TokenStore],
+        weights: Mapping[str, int],
+        context_length: int,
+        seed: int,
+        *,
+        repeat: int = 0,
     ) -> None:
+        if not 0 <= repeat <= BLOCK:
+            raise ValueError(f"repeat={repeat}: esperado um percentual inteiro, de 0 a {BLOCK}.")
+        self.repeat = repeat
         if sum(weights.values()) != BLOCK or any(w != int(w) or w < 0 for w in weights.values()):
             raise ValueError(f"pesos {dict(weights)}: esperado inteiros ≥ 0 que somem {BLOCK} (percentuais).")
         self.names = [name for name, weight in weights.items() if weight]
@@ -79,6 +91,14 @@ class Mixture:
         start = key % self.context_length + permute(window, self.windows[source], key) * self.context_length
         return source, start
 
+    def period(self, sample: int) -> int:
+        """De quantos em quantos tokens a amostra se repete; 0 se ela é um trecho comum."""
+        block, position = divmod(int(sample), BLOCK)
+        if permute(position, BLOCK, self._key("repetição", block)) >= self.repeat:
+            return 0
+        shortest, longest = max(1, self.context_length // 16), max(1, self.context_length // 2)
+        return shortest + self._key("período", int(sample)) % (longest - shortest + 1)
+
     def batch(self, samples: range) -> tuple[Tensor, Tensor]:
         """Entradas e alvos das amostras pedidas: int64 `(B, T)` e `(B, T)`, na ordem.
 
@@ -92,6 +112,10 @@ class Mixture:
             if mine:
                 starts = np.array([places[i][1] for i in mine])
                 rows[mine] = store.read(starts, self.context_length + 1)
+        places_in_row = np.arange(self.context_length + 1)
+        for row, sample in zip(rows, samples, strict=True):
+            if self.repeat and (period := self.period(sample)):
+                row[:] = row[places_in_row % period]
         both = torch.from_numpy(rows)
         return both[:, :-1].contiguous(), both[:, 1:].contiguous()
 

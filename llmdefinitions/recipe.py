@@ -38,6 +38,7 @@ class Recipe:
         precision: `"auto"`, `"float32"` ou `"bfloat16"`.
         compile: se usa `torch.compile`.
         eval_every, checkpoint_every: passos entre medições e entre checkpoints.
+        repeat_percent: percentual de amostras em que o começo da janela se repete; ver `mixture.Mixture`.
 
     Erros:
         ValueError: valor fora do que se espera, com o nome do campo.
@@ -66,6 +67,7 @@ class Recipe:
     compile: bool
     eval_every: int
     checkpoint_every: int
+    repeat_percent: int = 0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -88,6 +90,8 @@ class Recipe:
             )
         if sum(self.mixture.values()) != 100 or min(self.mixture.values()) < 0:
             raise ValueError(f"mixture={self.mixture}: esperado percentuais inteiros ≥ 0 que somem 100.")
+        if not 0 <= self.repeat_percent <= 100:
+            raise ValueError(f"repeat_percent={self.repeat_percent}: esperado um inteiro de 0 a 100.")
         if self.batch_size % self.micro_batch_size:
             raise ValueError(
                 f"batch_size={self.batch_size} não é múltiplo de micro_batch_size={self.micro_batch_size}: ajuste um "

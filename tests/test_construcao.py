@@ -28,6 +28,27 @@ def test_o_nbmake_executa_com_as_variaveis_do_site():
     assert execution.KERNEL_ENV.keys() - etapas.COMO_O_SITE.keys() == {"PYTHONHASHSEED"}  # posta em todo comando
 
 
+def test_as_saidas_guardadas_levam_o_estado_dos_controles_e_so_as_celulas_iguais(tmp_path):
+    execucoes = load("ferramentas/execucoes.py")
+    metadados = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    original = nb.new_notebook(cells=[nb.new_code_cell("1 + 1", id="a")], metadata=metadados)
+    feito = nb.new_notebook(cells=[nb.new_code_cell("1 + 1", id="a", execution_count=1)], metadata=metadados)
+    feito.cells[0].outputs = [nb.new_output("stream", text="2")]
+    feito.cells[0].metadata["execution"] = {"iopub.execute_input": "agora"}
+    feito.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
+    for nome, caderno in (("original", original), ("feito", feito)):
+        (tmp_path / f"{nome}.ipynb").write_text(json.dumps(caderno), encoding="utf-8")
+    junto = execucoes._com_saidas(tmp_path / "original.ipynb", tmp_path / "feito.ipynb")
+    assert junto.metadata.widgets == feito.metadata.widgets
+    assert junto.cells[0].outputs == feito.cells[0].outputs
+    assert junto.cells[0].execution_count == 1
+    assert junto.cells[0].metadata == {}
+    original.cells[0].source = "1 + 2"
+    (tmp_path / "original.ipynb").write_text(json.dumps(original), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"original\.ipynb mudou depois de executado"):
+        execucoes._com_saidas(tmp_path / "original.ipynb", tmp_path / "feito.ipynb")
+
+
 class TestChaveDeExecucao:
     @pytest.fixture
     def project(self, tmp_path) -> Path:

@@ -256,3 +256,34 @@ def test_fonte_de_peso_zero_nao_precisa_caber_nem_existir(lojas):
 def test_amostra_negativa(lojas):
     with pytest.raises(ValueError, match="amostra -1: esperado um inteiro ≥ 0"):
         Mixture(lojas, {"a": 100}, 4, 1).batch(range(-1, 3))
+
+
+# --- janelas que se repetem
+
+
+@pytest.mark.parametrize("percentual", [0, 1, 30, 100])
+def test_em_cada_bloco_a_parte_pedida_se_repete(lojas, percentual):
+    mistura = Mixture(lojas, {"a": 60, "grande": 40}, 4, 8, repeat=percentual)
+    periodos = [mistura.period(k) for k in range(3 * BLOCK)]
+    for inicio in range(0, 3 * BLOCK, BLOCK):
+        assert sum(p > 0 for p in periodos[inicio : inicio + BLOCK]) == percentual
+    assert set(periodos) <= {0, 1, 2}  # de T/16 (ao menos 1) a T/2
+
+
+def test_a_janela_repetida_e_o_comeco_da_comum_e_as_outras_nao_mudam(lojas):
+    comum = Mixture(lojas, {"a": 60, "grande": 40}, 4, 8)
+    mistura = Mixture(lojas, {"a": 60, "grande": 40}, 4, 8, repeat=50)
+    x, y = comum.batch(range(BLOCK))
+    xr, yr = mistura.batch(range(BLOCK))
+    for k in range(BLOCK):
+        linha = [*x[k].tolist(), int(y[k, -1])]
+        if periodo := mistura.period(k):
+            linha = [linha[i % periodo] for i in range(len(linha))]
+        assert xr[k].tolist() == linha[:-1]
+        assert yr[k].tolist() == linha[1:]
+
+
+@pytest.mark.parametrize("percentual", [-1, 101])
+def test_percentual_de_repeticao_invalido(lojas, percentual):
+    with pytest.raises(ValueError, match=f"repeat={percentual}"):
+        Mixture(lojas, {"a": 100}, 4, 1, repeat=percentual)

@@ -36,6 +36,7 @@ OUTROS: dict[str, object] = {
     "compile": True,
     "eval_every": 5,
     "checkpoint_every": 9,
+    "repeat_percent": 12,
 }
 DOS_DADOS = {"seed", "mixture", "heldout_percent", "n_stories", "vocab_size"}
 
@@ -178,6 +179,8 @@ def test_mudancas_que_nao_servem(mudancas, mensagem):
         ({"optimizer": None}, "optimizer=None: esperado um valor do tipo str"),
         ({"emb_dim": 30, "n_heads": 4}, "emb_dim=30 não é múltiplo de n_heads=4"),
         ({"drop_rate": 1.0}, r"drop_rate=1\.0"),
+        ({"repeat_percent": 101}, "repeat_percent=101"),
+        ({"repeat_percent": -1}, "repeat_percent=-1"),
         ({"vocab_size": 0}, "vocab_size=0"),
     ],
 )
