@@ -130,7 +130,7 @@ def _treinar(secao: Secao) -> None:
     with tempfile.TemporaryDirectory() as pasta:
         ids = encode_corpus(textos, tokenizador).numpy()
         arquivo = write_tokens(Path(pasta, "historias"), [ids], receita.vocab_size)
-        mistura = Mixture({"historias": arquivo}, receita.mixture, receita.context_length, receita.seed)
+        mistura = Mixture.from_recipe({"historias": arquivo}, receita)
         corridas: dict[str, Callable[[Path], tuple[list[float], list[float]]]] = {
             NOSSO: lambda p: _nosso_treino(receita, mistura, p),
             TRAINER: lambda p: _treino_do_trainer(receita, mistura, p, bf16=False),

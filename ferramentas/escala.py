@@ -24,6 +24,7 @@ from ambiente import RAIZ, gravar_atomico
 
 from llmdefinitions.distributed import World
 from llmdefinitions.mixture import Mixture
+from llmdefinitions.model_card import num
 from llmdefinitions.pretrain_data import PretrainData, prepare
 from llmdefinitions.pretrainer import Pretrainer
 from llmdefinitions.recipe import Recipe
@@ -40,9 +41,7 @@ MEDIDAS = ("machado", "historias")
 
 
 def _treinar(receita: Recipe, dados: PretrainData) -> dict[str, object]:
-    mistura = Mixture(
-        dados.stores, receita.mixture, receita.context_length, receita.seed, repeat=receita.repeat_percent
-    )
+    mistura = Mixture.from_recipe(dados.stores, receita)
     with tempfile.TemporaryDirectory() as vazia:
         treino = Pretrainer(receita, mistura, vazia, World(0, 1, torch.device("cpu")))
         modelo = treino.run()
@@ -73,24 +72,20 @@ def _pontos(receita: Recipe, pasta: Path) -> list[dict]:
     return pontos
 
 
-def _n(valor: float, casas: int) -> str:
-    return f"{valor:,.{casas}f}".translate(str.maketrans(",.", ".,"))
-
-
 def _pagina(resultado: dict) -> str:
     linhas = ["| tokens de treino | " + " | ".join(f"`{nome}`, bits por byte" for nome in MEDIDAS) + " |"]
     linhas.append("|--:|" + "--:|" * len(MEDIDAS))
     for tokens, *bits in zip(resultado["tokens"], *(resultado[nome]["medidas"] for nome in MEDIDAS), strict=True):
-        linhas.append(f"| {_n(tokens / 1e6, 2)} milhões | " + " | ".join(_n(b, 3) for b in bits) + " |")
+        linhas.append(f"| {num(tokens / 1e6, 2)} milhões | " + " | ".join(num(b, 3) for b in bits) + " |")
     frases = []
     for nome in MEDIDAS:
         lei, previsto = resultado[nome]["lei"], resultado[nome]["previsto_pelos_curtos"]
         medido = resultado[nome]["medidas"][-1]
         frases.append(
-            f"Em `{nome}`, a lei ajustada a todos os pontos é $L(D) = {_n(lei['piso'], 3)} + "
-            f"{_n(lei['escala'], 2)}\\,D^{{-{_n(lei['expoente'], 3)}}}$. Ajustada só aos treinos curtos, ela previa "
-            f"{_n(previsto, 3)} para o longo, que mediu {_n(medido, 3)} ({_n(100 * (previsto / medido - 1), 1)}%)."
-        ).replace("{,}", ",")
+            f"Em `{nome}`, a lei ajustada a todos os pontos é $L(D) = {num(lei['piso'], 3)} + "
+            f"{num(lei['escala'], 2)}\\,D^{{-{num(lei['expoente'], 3)}}}$. Ajustada só aos treinos curtos, ela previa "
+            f"{num(previsto, 3)} para o longo, que mediu {num(medido, 3)} ({num(100 * (previsto / medido - 1), 1)}%)."
+        )
     return "\n".join(linhas) + "\n\n" + "\n\n".join(frases) + f"\n\n{resultado['maquina']}\n"
 
 

@@ -72,9 +72,7 @@ def _treinar(nome: str, segundos: float, pasta: Path) -> None:
     torch.set_num_threads(1)
     receita = _candidato(nome)
     dados = prepare(receita, pasta / f"dados-{receita.data_digest()}", lambda _: None)
-    mistura = Mixture(
-        dados.stores, receita.mixture, receita.context_length, receita.seed, repeat=receita.repeat_percent
-    )
+    mistura = Mixture.from_recipe(dados.stores, receita)
     mundo = World(0, 1, torch.device("cpu"))
     with tempfile.TemporaryDirectory() as vazia:
         ensaio = Pretrainer(receita, mistura, vazia, mundo)
@@ -117,25 +115,23 @@ def _em_processo(nome: str, segundos: float, pasta: Path) -> dict[str, object]:
     return medidas
 
 
-def _n(valor: float, casas: int) -> str:
-    return f"{valor:.{casas}f}".replace(".", ",")
-
-
 def _tabela(medidas: list[dict], segundos: float) -> str:
+    from llmdefinitions.model_card import num
+
     linhas = [
         "| candidato | parâmetros | tokens vistos | bits por byte | nats por história |",
         "|---|---|---|---|---|",
     ]
     linhas += [
-        f"| {m['candidato']} | {_n(m['parametros'] / 1e6, 1)} mi | {_n(m['tokens'] / 1e6, 2)} mi "
-        f"| {_n(m['bits_por_byte'], 3)} | {_n(m['nats_por_historia'], 1)} |"
+        f"| {m['candidato']} | {num(m['parametros'] / 1e6, 1)} mi | {num(m['tokens'] / 1e6, 2)} mi "
+        f"| {num(m['bits_por_byte'], 3)} | {num(m['nats_por_historia'], 1)} |"
         for m in sorted(medidas, key=lambda m: m["bits_por_byte"])
     ]
     ficha = maquina.em_palavras(maquina.descrever(PACOTES))
     return (
         f"Cada candidato treinou {segundos:.0f} s de CPU, numa linha de execução; medido em {ficha}\n\n"
         + "\n".join(linhas)
-        + f"\n\nA entropia exata das histórias é {_n(medidas[0]['entropia'], 1)} nats.\n"
+        + f"\n\nA entropia exata das histórias é {num(medidas[0]['entropia'], 1)} nats.\n"
     )
 
 

@@ -9,17 +9,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .files import write_json
+from .files import write_json, write_tensors
 from .lora import (
     SCALINGS,
     LinearWithDoRA,
@@ -51,7 +49,7 @@ def save_lora(model: nn.Module, path: str | os.PathLike[str]) -> Path:
         "targets": names,
     }
     path = Path(path)
-    _write_tensors(path, state, {"format": _FORMAT, "options": json.dumps(options)})
+    write_tensors(path, state, {"format": _FORMAT, "options": json.dumps(options)})
     return path
 
 
@@ -113,8 +111,7 @@ def save_peft(model: GPTModel, folder: str | os.PathLike[str], *, base: str = "m
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _WEIGHTS).unlink(missing_ok=True)  # os pesos vão por último: sem eles ninguém carrega a pasta
     write_json(folder / _CONFIG, config)
-    _write_tensors(folder / _WEIGHTS, tensors, {"format": "pt"})
-    shutil.copymode(folder / _CONFIG, folder / _WEIGHTS)
+    write_tensors(folder / _WEIGHTS, tensors, {"format": "pt"})
     return folder
 
 
@@ -197,15 +194,6 @@ def _peft_scale(config: Mapping[str, Any], name: str, rank: int) -> float:
     # A chave é uma expressão regular do fim do nome, como no peft.
     own = next((v for key, v in alphas.items() if re.fullmatch(rf"(.*\.)?({key})", name)), config["lora_alpha"])
     return SCALINGS["alpha/sqrt(r)" if config.get("use_rslora") else "alpha/r"](own, rank)
-
-
-def _write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.parcial")
-    try:
-        save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, partial, metadata=metadata)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

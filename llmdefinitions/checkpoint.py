@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,10 +16,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .config import GPTConfig
+from .files import write_tensors
 from .model import GPTModel
 from .randomness import restore_rng, rng_numbers, rng_tensors
 
@@ -188,14 +187,7 @@ def load_model(path: str | Path) -> GPTModel:
 
 def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     tensors = {name: t.detach().to("cpu").contiguous() for name, t in tensors.items()}
-    partial = path.with_name(f"{path.name}.{os.getpid()}.parcial")
-    try:
-        save_file(tensors, partial, metadata={**metadata, "resumo": _digest(tensors, metadata["info"])})
-        with open(partial, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_tensors(path, tensors, {**metadata, "resumo": _digest(tensors, metadata["info"])})
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

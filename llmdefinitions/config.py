@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+#: Alvo que a entropia cruzada do PyTorch ignora: o das posições que não contam na perda.
+IGNORE_INDEX = -100
+
 
 @dataclass(frozen=True)
 class GPTConfig:

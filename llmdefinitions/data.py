@@ -11,10 +11,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
+from .config import IGNORE_INDEX
 from .tokenizer import encode, encode_corpus, eos_id, get_tokenizer
-
-#: Alvo que a entropia cruzada do PyTorch ignora: o das posições de preenchimento.
-IGNORE_INDEX = -100
 
 
 class GPTDatasetV1(Dataset):

@@ -15,9 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .config import IGNORE_INDEX
 from .model import GPTModel
-
-IGNORED = -100  # o alvo que `F.cross_entropy` não conta
 
 
 class SpecialTokens(NamedTuple):
@@ -148,8 +147,8 @@ class GPT1Classifier(nn.Module):
         hidden = self._hidden(idx)  # (B, [N,] T, D)
         l2 = F.cross_entropy(self._classify(hidden, idx), labels)
         logits = self.model.out_head(hidden[..., :-1, :])  # (B, [N,] T − 1, V)
-        targets = idx[..., 1:].masked_fill(idx[..., 1:] >= self.special.start, IGNORED)  # (B, [N,] T − 1)
-        l1 = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), ignore_index=IGNORED)
+        targets = idx[..., 1:].masked_fill(idx[..., 1:] >= self.special.start, IGNORE_INDEX)  # (B, [N,] T − 1)
+        l1 = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), ignore_index=IGNORE_INDEX)
         return GPT1Losses(l1, l2, l2 + aux_weight * l1)
 
     def _hidden(self, idx: Tensor) -> Tensor:

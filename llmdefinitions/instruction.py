@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
+from .config import IGNORE_INDEX
 from .tokenizer import encode
 
 #: Token de fim do GPT-2, que também serve de preenchimento.
 PAD_TOKEN_ID = 50256
-#: Alvo que a entropia cruzada do PyTorch ignora.
-IGNORE_INDEX = -100
 
 
 @dataclass(frozen=True)
@@ -211,8 +211,8 @@ def _padded(batch: Sequence[Sequence[int]], pad_token_id: int) -> Tensor:
         raise ValueError("lote vazio: esperado ao menos um exemplo; confira o DataLoader.")
     if empty := [i for i, item in enumerate(batch) if len(item) == 0]:
         raise ValueError(f"exemplo {empty[0]} do lote é vazio: retire-o do conjunto.")
-    width = max(map(len, batch)) + 1
-    return torch.tensor([[*item, *[pad_token_id] * (width - len(item))] for item in batch])
+    rows = [torch.tensor([*item, pad_token_id]) for item in batch]
+    return pad_sequence(rows, batch_first=True, padding_value=pad_token_id)
 
 
 def _prompt_length(item: Sequence[int]) -> int:

@@ -175,19 +175,34 @@ def apply_lora(
     """
     if next(lora_modules(model), None) is not None:
         raise ValueError("o modelo já tem LoRA: use unload_lora antes, ou comece do modelo original.")
+    chosen = linear_layers(model, targets)
+    kind = LinearWithDoRA if dora else LinearWithLoRA
+    adapted = {name: kind(m, rank, alpha, scaling=scaling, dropout=dropout) for name, m in chosen.items()}
+    model.requires_grad_(False)
+    for name, module in adapted.items():
+        module.train(chosen[name].training)
+        replace_layer(model, name, module)
+    return model
+
+
+def linear_layers(model: nn.Module, targets: Sequence[str]) -> dict[str, nn.Module]:
+    """Camadas lineares cujo nome acaba em um dos alvos.
+
+    Erros:
+        ValueError: um alvo que não há; a mensagem lista os que há.
+    """
     linear = {name: module for name, module in model.named_modules() if _is_linear(module)}
     chosen = {name: m for name, m in linear.items() if any(_ends_with(name, target) for target in targets)}
     unused = [target for target in targets if not any(_ends_with(name, target) for name in chosen)]
     if unused or not targets:
         raise ValueError(f"targets={unused}: não há camada linear com esse nome; há {', '.join(sorted(linear))}.")
-    kind = LinearWithDoRA if dora else LinearWithLoRA
-    adapted = {name: kind(m, rank, alpha, scaling=scaling, dropout=dropout) for name, m in chosen.items()}
-    model.requires_grad_(False)
-    for name, module in adapted.items():
-        parent, _, own = name.rpartition(".")
-        module.train(chosen[name].training)
-        setattr(model.get_submodule(parent), own, module)
-    return model
+    return chosen
+
+
+def replace_layer(model: nn.Module, name: str, layer: nn.Module) -> None:
+    """Põe `layer` no lugar da camada de nome `name`."""
+    parent, _, own = name.rpartition(".")
+    setattr(model.get_submodule(parent), own, layer)
 
 
 def lora_modules(model: nn.Module) -> Iterator[tuple[str, LinearWithLoRA]]:
@@ -224,8 +239,7 @@ def unload_lora(model: nn.Module, *, merge: bool = True) -> nn.Module:
     found = _required(model)
     (merge_lora if merge else unmerge_lora)(model)
     for name, module in found:
-        parent, _, own = name.rpartition(".")
-        setattr(model.get_submodule(parent), own, module.linear)
+        replace_layer(model, name, module.linear)
     return model
 
 

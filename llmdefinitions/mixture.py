@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .recipe import Recipe
 from .token_store import TokenStore
 
 #: Amostras por bloco; em cada bloco, cada fonte aparece exatamente o seu percentual de vezes.
@@ -72,6 +73,11 @@ class Mixture:
                     f"fonte {name!r} com {len(store)} tokens: precisa de ao menos {2 * context_length} para janelas "
                     f"de {context_length}; use mais texto ou um contexto menor."
                 )
+
+    @classmethod
+    def from_recipe(cls, stores: Mapping[str, TokenStore], recipe: Recipe) -> Mixture:
+        """As amostras que uma receita pede, tiradas dos arquivos dos seus corpora."""
+        return cls(stores, recipe.mixture, recipe.context_length, recipe.seed, repeat=recipe.repeat_percent)
 
     def locate(self, sample: int) -> tuple[int, int]:
         """Fonte (posição em `names`) e posição inicial da amostra `sample`, que conta a partir de 0.

@@ -51,7 +51,7 @@ def card_text(results: Mapping[str, Any], notes: str = "") -> str:
     parts = [
         "---\nlanguage: pt\nlicense: cc-by-4.0\npipeline_tag: text-generation\n---",
         "# mini-pt",
-        _SUMMARY.format(_n(results["parametros"] / 1e6, 1)),
+        _SUMMARY.format(num(results["parametros"] / 1e6, 1)),
         "## Dados\n\n" + _data(results),
         "## Receita\n\n"
         + _table(
@@ -60,18 +60,18 @@ def card_text(results: Mapping[str, Any], notes: str = "") -> str:
         )
         + f"\n\n{_AGAIN}",
         "## Treino\n\n"
-        f"{_n(training['tokens'] / 1e6, 1)} milhões de tokens em {_n(training['segundos'] / 60, 1)} minutos "
-        f"({_n(training['tokens_por_segundo'], 0)} tokens/s), medido em {results['medido_em']}. Energia estimada: "
-        f"{_n(training['energia_wh'], 1)} Wh, supondo {_n(training['watts_supostos'], 0)} W; não foi medida.\n\n"
+        f"{num(training['tokens'] / 1e6, 1)} milhões de tokens em {num(training['segundos'] / 60, 1)} minutos "
+        f"({num(training['tokens_por_segundo'], 0)} tokens/s), medido em {results['medido_em']}. Energia estimada: "
+        f"{num(training['energia_wh'], 1)} Wh, supondo {num(training['watts_supostos'], 0)} W; não foi medida.\n\n"
         + _table(("software", "versão"), [(name, _line(version)) for name, version in results["versoes"].items()]),
         "## Medidas\n\n" + _measures(results),
         "## Amostras\n\n"
         "Nenhuma foi escolhida: o começo está fixo no código e a semente de cada sorteio é a posição dele na lista. "
-        f"Temperatura {_n(drawing['temperature'], 1)} e top-k {drawing['top_k']} nas sorteadas.\n\n"
+        f"Temperatura {num(drawing['temperature'], 1)} e top-k {drawing['top_k']} nas sorteadas.\n\n"
         + _table(
             ("começo", "gulosa", "sorteada", "4-gramas repetidos"),
             [
-                (_line(s["prompt"]), _line(s["gulosa"]), _line(s["sorteada"]), _n(100 * s["repeticao"], 0) + "%")
+                (_line(s["prompt"]), _line(s["gulosa"]), _line(s["sorteada"]), num(100 * s["repeticao"], 0) + "%")
                 for s in results["amostras"]
             ],
         ),
@@ -85,21 +85,21 @@ def card_text(results: Mapping[str, Any], notes: str = "") -> str:
 def _data(results: Mapping[str, Any]) -> str:
     lines = []
     for name, facts in results["corpora"].items():
-        tokens = _n(results["tokens_de_treino"][name], 0)
+        tokens = num(results["tokens_de_treino"][name], 0)
         if name == "historias":
             lines.append(
-                f"- `{name}`: {_n(facts['train'], 0)} histórias sorteadas, {tokens} tokens; {facts['heldout']} novas, "
+                f"- `{name}`: {num(facts['train'], 0)} histórias sorteadas, {tokens} tokens; {facts['heldout']} novas, "
                 "que só medem."
             )
             continue
         lines.append(
-            f"- `{name}`: {_n(facts['train'], 0)} documentos de treino, {tokens} tokens; separados inteiros, "
-            f"{len(facts['heldout'])} ({_n(facts['heldout_bytes'], 0)} bytes); repetidos e retirados, "
+            f"- `{name}`: {num(facts['train'], 0)} documentos de treino, {tokens} tokens; separados inteiros, "
+            f"{len(facts['heldout'])} ({num(facts['heldout_bytes'], 0)} bytes); repetidos e retirados, "
             f"{len(facts['dropped'])}."
         )
         if name == results["principal"] and len(facts["dropped"]) <= 10:
             lines += [
-                f"  - `{d['name']}` é quase igual a `{d['kept']}` (Jaccard {_n(d['jaccard'], 2)})."
+                f"  - `{d['name']}` é quase igual a `{d['kept']}` (Jaccard {num(d['jaccard'], 2)})."
                 for d in facts["dropped"]
             ]
             lines.append("  - Separadas: " + ", ".join(f"`{title}`" for title in facts["heldout"]) + ".")
@@ -107,23 +107,23 @@ def _data(results: Mapping[str, Any]) -> str:
 
 
 def _measures(results: Mapping[str, Any]) -> str:
-    rows = [(f"modelo, `{name}` separado", _n(value, 3)) for name, value in results["bits_por_byte"].items()]
+    rows = [(f"modelo, `{name}` separado", num(value, 3)) for name, value in results["bits_por_byte"].items()]
     base = results["linhas_de_base"]
     if base:
         main = results["principal"]
         rows += [
-            (f"n-gramas de Kneser-Ney, ordem {base['kneser_ney_ordem']}, `{main}`", _n(base["kneser_ney"], 3)),
-            (f"xz preparado com o treino, `{main}`", _n(base["xz"], 3)),
+            (f"n-gramas de Kneser-Ney, ordem {base['kneser_ney_ordem']}, `{main}`", num(base["kneser_ney"], 3)),
+            (f"xz preparado com o treino, `{main}`", num(base["xz"], 3)),
         ]
     parts = [_table(("o quê", "bits por byte"), rows)]
     if stories := results["historias"]:
         parts.append(
-            f"Histórias novas: {_n(stories['nats'], 2)} nats por história; a entropia exata é "
-            f"{_n(stories['entropia'], 2)} (excesso de {_n(100 * stories['excesso'], 1)}%)."
+            f"Histórias novas: {num(stories['nats'], 2)} nats por história; a entropia exata é "
+            f"{num(stories['entropia'], 2)} (excesso de {num(100 * stories['excesso'], 1)}%)."
         )
     if fertility := results["fertilidade"]:
         parts.append(
-            f"Fertilidade: {_n(fertility['modelo'], 2)} tokens por palavra, contra {_n(fertility['gpt2'], 2)} do "
+            f"Fertilidade: {num(fertility['modelo'], 2)} tokens por palavra, contra {num(fertility['gpt2'], 2)} do "
             "vocabulário do GPT-2."
         )
     curve = results["treino"]["curva"]
@@ -131,7 +131,7 @@ def _measures(results: Mapping[str, Any]) -> str:
         names = [key for key in curve[-1] if key.endswith("_bits_per_byte")]
         head = ("tokens (milhões)", "perda de treino", *(f"`{n.removesuffix('_bits_per_byte')}`" for n in names))
         rows = [
-            (_n(r["tokens"] / 1e6, 2), _n(r["loss"], 3), *(_n(r[name], 3) if name in r else "" for name in names))
+            (num(r["tokens"] / 1e6, 2), num(r["loss"], 3), *(num(r[name], 3) if name in r else "" for name in names))
             for r in curve
         ]
         parts.append("Ao longo do treino (bits por byte numa parte dos textos separados, medida rápida):")
@@ -156,6 +156,6 @@ def _value(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _n(value: float, digits: int) -> str:
+def num(value: float, digits: int) -> str:
     """Número à brasileira: 1234.5 → 1.234,5."""
     return f"{value:,.{digits}f}".translate(str.maketrans(",.", ".,"))

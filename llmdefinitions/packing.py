@@ -12,7 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .instruction import IGNORE_INDEX, custom_collate_fn
+from .config import IGNORE_INDEX
+from .instruction import custom_collate_fn
 
 
 class PackedBatch(NamedTuple):

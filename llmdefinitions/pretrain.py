@@ -80,7 +80,7 @@ def pretrain(
         prepare(recipe, folder / "dados", tell)
     world.barrier()
     data = prepare(recipe, folder / "dados", _silent)
-    mixture = Mixture(data.stores, recipe.mixture, recipe.context_length, recipe.seed, repeat=recipe.repeat_percent)
+    mixture = Mixture.from_recipe(data.stores, recipe)
     if budget is not None:
         recipe = _fit_steps(recipe, mixture, data, world, begin + budget, _RESERVED * budget)
         tell(f"Orçamento de {budget:.0f} s: {recipe.steps} passos.")

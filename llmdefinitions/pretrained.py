@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from .config import GPT2_SIZES, GPTConfig
+from .files import write_tensors
 from .gpt2_format import HEAD, config_from_gpt2, config_to_gpt2, from_gpt2_state, has_own_head, to_gpt2_state
 from .gpt2_params import params_from_state
 from .hub import HubSnapshot
@@ -153,11 +153,9 @@ def save_pretrained(
     partial = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}.parcial")
     partial.mkdir(parents=True)
     try:
-        save_file(tensors, partial / WEIGHTS, metadata={"format": "pt"})
+        write_tensors(partial / WEIGHTS, tensors, {"format": "pt"})
         for name, text in texts.items():
             (partial / name).write_text(text, encoding="utf-8", newline="\n")
-        # O safetensors grava só para o dono; o modelo se compartilha, com as permissões de qualquer arquivo novo.
-        shutil.copymode(partial / "config.json", partial / WEIGHTS)
         for path in partial.iterdir():
             with open(path, "rb+") as file:
                 os.fsync(file.fileno())

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from scipy.stats import norm
 from torch import Tensor, nn
 
-from .lora import BLOCK_TARGETS
+from .lora import BLOCK_TARGETS, linear_layers, replace_layer
 
 #: Pesos por bloco e, na quantização dupla, maiores módulos por bloco: os do artigo.
 BLOCK, SCALE_BLOCK = 64, 256
@@ -161,18 +161,15 @@ def quantize_model(
     """Troca as camadas lineares pedidas por quantizadas, no próprio modelo; `apply_lora` vem depois.
 
     Erros:
-        ValueError: nenhuma camada com esses nomes.
+        ValueError: um alvo que não há, ou camada que já não é `nn.Linear`.
     """
-    chosen = [
-        (name, module)
-        for name, module in model.named_modules()
-        if type(module) is nn.Linear and any(name == t or name.endswith(f".{t}") for t in targets)
-    ]
-    if not chosen:
-        raise ValueError(f"targets={list(targets)}: não há camada linear com esses nomes; o modelo já foi quantizado?")
-    for name, module in chosen:
-        parent, _, own = name.rpartition(".")
-        setattr(model.get_submodule(parent), own, QuantizedLinear(module, kind, double=double))
+    chosen = linear_layers(model, targets)
+    if done := [name for name, module in chosen.items() if not isinstance(module, nn.Linear)]:
+        raise ValueError(
+            f"{done[0]} é {type(chosen[done[0]]).__name__}: já foi quantizada ou adaptada; comece do original."
+        )
+    for name, module in chosen.items():
+        replace_layer(model, name, QuantizedLinear(module, kind, double=double))
     return model
 
 

@@ -10,13 +10,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
+from .config import IGNORE_INDEX
 from .device import autocast
 from .generation import evaluating
 from .tokenizer import encode, eos_id
-
-#: Alvo que a entropia cruzada do PyTorch pula.
-_IGNORED = -100
 
 
 @dataclass(frozen=True)
@@ -89,11 +88,11 @@ def score_documents(
             group = windows[start : start + batch_size]
             width = max(len(x) for _, x, _ in group)
             x = torch.stack([F.pad(x, (0, width - len(x)), value=end) for _, x, _ in group]).to(device)  # (B, T)
-            y = torch.stack([F.pad(y, (0, width - len(y)), value=_IGNORED) for _, _, y in group])  # (B, T)
+            y = torch.stack([F.pad(y, (0, width - len(y)), value=IGNORE_INDEX) for _, _, y in group])  # (B, T)
             with autocast(precision, device):
                 logits = model(x)  # (B, T, V)
             losses = F.cross_entropy(
-                logits.flatten(0, 1).float(), y.to(device).flatten(), reduction="none", ignore_index=_IGNORED
+                logits.flatten(0, 1).float(), y.to(device).flatten(), reduction="none", ignore_index=IGNORE_INDEX
             ).view(y.shape)  # (B, T)
             for (number, _, _), total in zip(group, losses.double().sum(1).tolist(), strict=True):
                 nats[number] += total
@@ -133,12 +132,11 @@ def score_continuations(
     with evaluating(model):
         for start in range(0, len(rows), batch_size):
             group = [torch.tensor(row) for row in rows[start : start + batch_size]]
-            width = max(map(len, group))
-            ids = torch.stack([F.pad(row, (0, width - len(row))) for row in group]).to(device)  # (B, T)
-            known = torch.stack([F.pad(row, (0, width - len(row)), value=_IGNORED) for row in group]).to(device)
+            ids = pad_sequence(group, batch_first=True).to(device)  # (B, T)
+            known = pad_sequence(group, batch_first=True, padding_value=IGNORE_INDEX).to(device)  # (B, T)
             logits = model(ids[:, :-1])[:, prompt_length - 1 :].float()  # (B, T − P, V)
             nats += F.cross_entropy(
-                logits.flatten(0, 1), known[:, prompt_length:].flatten(), ignore_index=_IGNORED, reduction="sum"
+                logits.flatten(0, 1), known[:, prompt_length:].flatten(), ignore_index=IGNORE_INDEX, reduction="sum"
             ).item()
     return nats, sum(len(row) - prompt_length for row in rows)
 
@@ -162,6 +160,6 @@ def _windows(row: Tensor, context: int, stride: int) -> Iterator[tuple[Tensor, T
         end = min(n, scored + (context if scored == 0 else stride))
         start = max(0, end - context)
         targets = row[start + 1 : end + 1].clone()
-        targets[: scored - start] = _IGNORED
+        targets[: scored - start] = IGNORE_INDEX
         yield row[start:end], targets
         scored = end

@@ -7,11 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 from servidor import ServidorRuim
 
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup
+
+# Nenhum teste tem prazo: numa máquina ocupada, uma propriedade lenta não é uma propriedade falsa.
+hypothesis.settings.register_profile("livro", deadline=None)
+hypothesis.settings.load_profile("livro")
 
 # Um arquivo de cada parte da árvore, para reconhecer uma pasta errada antes de qualquer teste.
 ARVORE_DO_ESPELHO = ("the-verdict.txt", "instruction-data.json", "machado/html_a-cartomante_2.html.txt")

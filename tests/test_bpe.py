@@ -13,7 +13,7 @@ TEXTOS = [historia.text for historia in sample_stories(300, seed=9)]
 BPE = train_bpe(TEXTOS, vocab_size=600)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet=st.characters(codec="utf-8"), min_size=1, max_size=60))
 def test_decodificar_desfaz_codificar(texto):
     assert token_ids_to_text(text_to_token_ids(texto, BPE), BPE) == texto

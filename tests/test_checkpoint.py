@@ -19,7 +19,7 @@ from llmdefinitions import (
     CheckpointError,
     build_adamw,
     calc_loss_batch,
-    checkpoint,
+    files,
     load_checkpoint,
     load_latest,
     load_model,
@@ -199,7 +199,7 @@ def test_falha_ao_gravar_deixa_o_anterior_intacto_e_nada_pela_metade(gravado, mo
             args[1].write_bytes(antes[:100])  # o disco encheu no meio
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint if onde == "save_file" else os, onde, falha)
+    monkeypatch.setattr(files if onde == "save_file" else os, onde, falha)
     for passo in (7, 8):  # por cima do mesmo nome, e com um nome novo
         with pytest.raises(OSError, match="No space left"):
             save_checkpoint(caminho.parent, passo, modelo, otimizador)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmdefinitions.cleaning import (
@@ -195,7 +195,6 @@ def test_contencao_e_opcional():
     st.integers(0, 5) | st.dictionaries(st.sampled_from("abc"), st.integers(0, 5)),
     st.randoms(use_true_random=False),
 )
-@settings(deadline=None)
 def test_equilibrio(fontes, teto, gerador):
     documentos = [{"id": f"d{i}", "text": "x", "source": fonte} for i, fonte in enumerate(fontes)]
     ficam = clean(documentos, [balance_step(teto)]).documents

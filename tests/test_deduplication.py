@@ -69,7 +69,7 @@ def test_o_bncc_ja_vem_sem_enunciados_iguais_a_menos_de_pontuacao():
     st.sampled_from([0.1, 0.5, 0.7, 0.9, 1.0]),
     st.integers(1, 4),
 )
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_iguais_a_comparar_todos_com_todos(documentos, limiar, contencao, n):
     # Contenção ≥ Jaccard: com contenção ≤ limiar o índice exato vê todos os pares, e nada depende de sorteio.
     contencao = min(contencao, limiar)
@@ -152,7 +152,6 @@ def test_quem_so_se_parece_com_um_retirado_fica():
 
 
 @given(st.lists(FRASES, max_size=8), st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_a_escolha_nao_depende_da_ordem_e_separa_os_parecidos(documentos, gerador):
     nomes = [f"d{i}" for i in range(len(documentos))]
     opcoes = {"threshold": 0.5, "containment": 0.5, "n": 1}

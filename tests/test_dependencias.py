@@ -18,7 +18,7 @@ DIRECAO: dict[str, set[str]] = {
     "lookup": {"decoding"},
     "generation": {"decoding", "lookup", "model"},
     "randomness": set(),
-    "checkpoint": {"config", "model", "randomness"},
+    "checkpoint": {"config", "files", "model", "randomness"},
     "run": {"checkpoint", "config"},
     "training": {"device", "generation", "progress", "run", "tokenizer"},
     # Pesos prontos, nos formatos dos outros.
@@ -28,13 +28,14 @@ DIRECAO: dict[str, set[str]] = {
     "hub": {"download"},
     "hub_tokenizer": {"model_files", "tokenizer", "vocabulary"},
     "pretrained": {
-        *("config", "gpt2_format", "gpt2_params", "hub", "hub_tokenizer", "model", "model_files", "tokenizer"),
+        *("config", "files", "gpt2_format", "gpt2_params", "hub", "hub_tokenizer", "model", "model_files"),
+        "tokenizer",
     },
     # O texto.
     "vocabulary": set(),
     "tokenizer": {"vocabulary"},
     "bpe": {"tokenizer"},
-    "data": {"tokenizer"},
+    "data": {"config", "tokenizer"},
     "progress": set(),
     "download": {"progress"},
     "corpora": {"download", "progress", "stories"},
@@ -55,7 +56,7 @@ DIRECAO: dict[str, set[str]] = {
     "recipe": {"config", "device", "optimizers"},
     "files": set(),
     "token_store": {"download", "files"},
-    "mixture": {"token_store"},
+    "mixture": {"recipe", "token_store"},
     "distributed": set(),
     "optimizers": {"training"},
     "pretrain_data": {"bpe", "corpora", "deduplication", "files", "recipe", "token_store", "tokenizer"},
@@ -70,15 +71,15 @@ DIRECAO: dict[str, set[str]] = {
     # A família GPT: antes e depois do GPT-2.
     "modern": set(),
     "attention_maps": {"generation", "model"},
-    "gpt1_inputs": {"model"},
+    "gpt1_inputs": {"config", "model"},
     "layer_states": {"generation", "model"},
     "in_context": {"generation", "tokenizer"},
     "docstrings": set(),
     "timeline": set(),
     "timeline_tables": {"timeline"},
     # Ajustar por instruções.
-    "instruction": {"tokenizer"},
-    "packing": {"instruction"},
+    "instruction": {"config", "tokenizer"},
+    "packing": {"config", "instruction"},
     "responses": {"files", "generation", "instruction", "progress", "tokenizer"},
     # Ajustar poucos parâmetros.
     "lora": set(),
@@ -94,7 +95,7 @@ DIRECAO: dict[str, set[str]] = {
     "ngram": set(),
     "scaling": set(),
     "compression": set(),
-    "scoring": {"device", "generation", "tokenizer"},
+    "scoring": {"config", "device", "generation", "tokenizer"},
     "pretrain_report": {
         *("compression", "evaluation", "generation", "model", "ngram", "pretrain_data", "recipe", "scoring"),
         *("stories", "token_store", "tokenizer"),

@@ -74,7 +74,7 @@ def test_float32_tambem_e_copiado():
     assert convertido["out_head.weight"] is convertido["tok_emb.weight"]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(CONFIGURACOES)
 def test_ida_e_volta_bit_a_bit(cfg):
     modelo = sem_valores_iniciais(GPTModel(cfg))
@@ -85,7 +85,6 @@ def test_ida_e_volta_bit_a_bit(cfg):
     assert formatos == {**esperados, "lm_head.weight": (cfg.vocab_size, cfg.emb_dim)}
 
 
-@settings(deadline=None)
 @given(CONFIGURACOES)
 def test_ida_e_volta_da_configuracao(cfg):
     volta = config_from_gpt2(config_to_gpt2(cfg, eos_id=0), tie_weights=cfg.tie_weights)

@@ -112,7 +112,7 @@ def test_modelo_modificado_e_recusado_sem_mudar():
     assert iguais(pesos(modelo), antes)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(CONFIGURACOES)
 def test_ida_e_volta(cfg):
     estado = to_gpt2_state(sem_valores_iniciais(GPTModel(cfg)))

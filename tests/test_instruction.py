@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader
 
 from llmdefinitions import get_tokenizer
 from llmdefinitions.bpe import train_bpe
+from llmdefinitions.config import IGNORE_INDEX
 from llmdefinitions.instruction import (
-    IGNORE_INDEX,
     TEMPLATES,
     EncodedExample,
     InstructionDataset,

@@ -54,7 +54,7 @@ def test_o_proposto_e_a_continuacao_de_uma_ocorrencia_do_trecho(ids, limite):
         assert proposto == texto[len(ids) :]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.integers(0, 10_000), st.integers(1, 6), st.integers(0, 20), st.integers(1, 12), st.none() | st.integers(0, 60)
 )

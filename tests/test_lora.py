@@ -60,7 +60,7 @@ def test_a_camada_e_a_do_livro_de_origem():
     torch.testing.assert_close(camada(x), x @ camada.delta().T, **PERTO)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(1, 4), st.floats(0.1, 8), st.sampled_from(list(SCALINGS)))
 def test_o_posto_da_correcao_e_a_escala(posto, alfa, escala):
     camada = LoRALayer(8, 4, posto, alfa, scaling=escala)

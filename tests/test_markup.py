@@ -3,7 +3,7 @@
 import html
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmdefinitions.markup import SKIPPED, html_to_text
@@ -61,7 +61,6 @@ PALAVRAS = st.text(alphabet="abc çãé<>&\"';", min_size=1, max_size=12)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["p", "div", "li", "nav", "footer", "b"]), PALAVRAS), min_size=1, max_size=6))
-@settings(deadline=None)
 def test_mesmo_texto_que_o_beautifulsoup(partes):
     # Oráculo: a árvore do BeautifulSoup sem os elementos pulados; espaços e quebras não entram na comparação.
     bs4 = pytest.importorskip("bs4")
@@ -73,6 +72,5 @@ def test_mesmo_texto_que_o_beautifulsoup(partes):
 
 
 @given(st.text(alphabet="<>/![]-abp &;=\"'\n", max_size=60))
-@settings(deadline=None)
 def test_nenhuma_entrada_quebra(texto):
     assert isinstance(html_to_text(texto), str)

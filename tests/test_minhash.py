@@ -48,7 +48,7 @@ def test_normalizacao_deixa_so_as_palavras(texto, esperado):
 
 
 @given(QUALQUER)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_normalizar_de_novo_nada_muda(texto):
     uma_vez = normalize_for_comparison(texto)
     assert normalize_for_comparison(uma_vez) == uma_vez
@@ -56,7 +56,6 @@ def test_normalizar_de_novo_nada_muda(texto):
 
 
 @given(QUALQUER)
-@settings(deadline=None)
 def test_normalizacao_ignora_forma_unicode_e_caixa(texto):
     for forma in ("NFC", "NFD", "NFKD"):
         assert normalize_for_comparison(unicodedata.normalize(forma, texto)) == normalize_for_comparison(texto)
@@ -75,7 +74,6 @@ def test_jaccard_contado_a_mao():
 
 
 @given(st.lists(FRASES, min_size=1, max_size=4), st.integers(1, 6))
-@settings(deadline=None)
 def test_os_hashes_representam_os_n_gramas(frases, n):
     conjuntos = [shingles(f, n) for f in frases]
     numeros = shingle_hashes(frases, n)
@@ -133,7 +131,6 @@ def test_estimativa_sem_vies():
 
 
 @given(FRASES, FRASES, st.integers(0, 100))
-@settings(deadline=None)
 def test_extremos_da_estimativa(x, y, semente):
     a, b, de_novo = minhash_signatures([x, y, x.upper() + "!"], num_perm=16, n=2, seed=semente)
     assert a.jaccard(de_novo) == 1
@@ -146,7 +143,6 @@ def test_extremos_da_estimativa(x, y, semente):
 
 
 @given(st.lists(FRASES, min_size=2, max_size=5))
-@settings(deadline=None)
 def test_a_assinatura_da_uniao_e_o_minimo_das_assinaturas(frases):
     # Propriedade do mínimo: com n=1, juntar os textos junta os conjuntos de palavras.
     partes = minhash_signatures(frases, num_perm=8, n=1)
@@ -178,7 +174,6 @@ def test_as_faixas_acham_pares_na_frequencia_da_formula():
 
 
 @given(st.integers(0, 10**6), st.integers(2, 12), st.integers(0, 9))
-@settings(deadline=None)
 def test_candidatos_iguais_aos_da_forca_bruta(semente, faixas, documentos):
     # Poucas palavras por documento, de poucas possíveis: muitas coincidências.
     gerador = random.Random(semente)

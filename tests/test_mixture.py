@@ -49,7 +49,7 @@ def test_chaves_diferentes_dao_ordens_diferentes():
     assert len(ordens) == 200
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(1, 1 << 40), st.integers(0, (1 << 64) - 1), st.data())
 def test_permute_fica_no_intervalo_em_qualquer_tamanho(n, chave, data):
     i, j = data.draw(st.integers(0, n - 1)), data.draw(st.integers(0, n - 1))
@@ -91,7 +91,7 @@ def test_comeco_e_distancia_entre_os_dois_primeiros_sao_uniformes(n):
 # --- proporções e épocas ---------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 100), st.integers(0, 100), st.integers(0, 2**32), st.integers(0, 50))
 def test_em_cada_bloco_cada_fonte_aparece_o_seu_percentual(lojas, um, outro, semente, bloco):
     a, b = min(um, outro), max(um, outro)
@@ -150,7 +150,7 @@ def test_ordens_de_epocas_e_sementes_diferem(lojas):
     assert len(set(ordens)) == 6
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 9), st.integers(0, 40), st.integers(0, 2**64), st.integers(0, 10**9))
 def test_nada_passa_do_fim_do_arquivo_e_todo_corte_e_usado(contexto, sobra, semente, primeira):
     tamanho = 2 * contexto + sobra
@@ -189,7 +189,7 @@ def test_lote_igual_a_ler_a_mao(lojas):
 
 
 @given(st.integers(0, 10**7), st.integers(1, 30))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_amostra_nao_depende_das_anteriores(lojas, primeira, quantas):
     usada = Mixture(lojas, {"a": 60, "grande": 40}, 4, 8)
     usada.batch(range(57))

@@ -199,7 +199,7 @@ def test_bloco_com_especialistas_igual_ao_do_mixtral():
 
 
 @given(st.floats(0.01, 100), st.integers(0, 20))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_multiplicar_a_entrada_nao_muda_a_rmsnorm(fator, semente):
     x = sorteado(4, D, semente=semente, dtype=torch.float64)
     norma = RMSNorm(D, eps=0.0).double()
@@ -231,7 +231,7 @@ def test_rope_e_o_giro_complexo_do_artigo_com_as_dimensoes_em_outra_ordem():
 
 
 @given(st.integers(0, 500), st.integers(0, 500), st.integers(0, 500), st.integers(0, 20))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_nota_so_depende_da_distancia(m, n, passo, semente):
     q, k = sorteado(2, 1, 1, 1, 16, semente=semente, dtype=torch.float64)
 

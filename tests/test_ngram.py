@@ -66,7 +66,7 @@ class Oraculo:
 
 
 @given(DOCUMENTOS, st.integers(1, 4), st.lists(st.integers(0, V - 1), max_size=8), st.booleans())
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_igual_ao_oraculo_em_fracoes(documentos, ordem, teste, com_longo):
     documentos = documentos + [LONGO] * com_longo
     modelo, oraculo = KneserNeyModel(ordem, V).fit(documentos), Oraculo(ordem, V, documentos)
@@ -107,7 +107,6 @@ def test_contagens_que_nao_servem_dao_os_descontos_de_reserva(contagens):
 
 
 @given(DOCUMENTOS, st.integers(1, 6), st.lists(st.integers(0, V), max_size=8))
-@settings(deadline=None)
 def test_distribuicao_soma_um_e_nada_tem_probabilidade_zero(documentos, ordem, contexto):
     modelo = KneserNeyModel(ordem, V + 1).fit(documentos)  # o id V nunca aparece no treino
     probs = modelo.next_probs(contexto)
@@ -117,7 +116,6 @@ def test_distribuicao_soma_um_e_nada_tem_probabilidade_zero(documentos, ordem, c
 
 
 @given(DOCUMENTOS, st.integers(1, 5), st.lists(st.integers(0, V - 1), min_size=1, max_size=20))
-@settings(deadline=None)
 def test_log_probs_e_next_probs_concordam(documentos, ordem, teste):
     # Dois caminhos de busca: um id de cada vez pela árvore de contextos, e todos de uma vez.
     modelo = KneserNeyModel(ordem, V).fit(documentos)
@@ -144,7 +142,6 @@ def test_nenhum_n_grama_atravessa_documentos():
 
 
 @given(DOCUMENTOS, st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_a_ordem_dos_documentos_nao_importa(documentos, gerador):
     trocados = list(documentos)
     gerador.shuffle(trocados)

@@ -55,7 +55,6 @@ def test_o_bncc_nao_muda_e_se_conserta_inteiro():
 
 
 @given(PORTUGUES, st.sampled_from(CODECS), st.integers(1, 2))
-@settings(deadline=None)
 @example("Ã\u00a0", "cp1252", 1)
 def test_estragar_e_consertar_devolve_o_texto(texto, codec, vezes):
     assume(repair_mojibake(texto) == texto)  # "Ã" seguido de espaço inquebrável já é um "à" estragado
@@ -66,7 +65,6 @@ def test_estragar_e_consertar_devolve_o_texto(texto, codec, vezes):
 
 
 @given(QUALQUER)
-@settings(deadline=None)
 def test_todo_conserto_e_reversivel_linha_a_linha(texto):
     for antes, depois in zip(texto.split("\n"), repair_mojibake(texto).split("\n"), strict=True):
         alcancaveis, fila = {depois}, [depois]
@@ -107,7 +105,7 @@ def test_normaliza(texto, esperado):
 
 
 @given(QUALQUER)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_normalizar_de_novo_nada_muda_e_a_forma_e_nfc(texto):
     uma_vez = normalize_text(texto)
     assert normalize_text(uma_vez) == uma_vez
@@ -116,7 +114,6 @@ def test_normalizar_de_novo_nada_muda_e_a_forma_e_nfc(texto):
 
 
 @given(QUALQUER)
-@settings(deadline=None)
 def test_a_forma_de_chegada_nao_importa(texto):
     assert normalize_text(unicodedata.normalize("NFD", texto)) == normalize_text(unicodedata.normalize("NFC", texto))
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelos import modelo_pequeno, um_fio  # noqa: F401
 
-from llmdefinitions.instruction import IGNORE_INDEX, EncodedExample, custom_collate_fn
+from llmdefinitions.config import IGNORE_INDEX
+from llmdefinitions.instruction import EncodedExample, custom_collate_fn
 from llmdefinitions.packing import pack_batch, pack_lengths
 
 FIM = 60
@@ -35,7 +36,7 @@ def test_tamanhos_que_nao_servem(tamanhos, mensagem):
 EXEMPLOS = st.lists(st.lists(st.integers(0, FIM), min_size=1, max_size=12), min_size=1, max_size=8)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(EXEMPLOS)
 def test_logits_e_perda_de_cada_exemplo_sao_os_dele_sozinho(exemplos):
     modelo = modelo_pequeno(2, drop_rate=0.0).eval()

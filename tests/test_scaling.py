@@ -10,7 +10,7 @@ from llmdefinitions.scaling import PowerLaw, fit_power_law
 TOKENS = [2e5, 4e5, 8e5, 2e6, 1.4e7]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.floats(0.3, 4.0), st.floats(0.1, 0.9), st.floats(0.3, 3.0))
 def test_recupera_a_lei_plantada(piso, expoente, queda):
     lei = PowerLaw(piso, queda * 1e6**expoente, expoente)  # `queda`: quanto ainda há acima do piso com 1 milhão

@@ -89,7 +89,7 @@ def test_tamanho_do_lote_e_ordem_nao_mudam_o_resultado(lote):
 # --- a contagem ------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.text(alphabet="abçé 🙂", min_size=1, max_size=40), min_size=1, max_size=6),
     st.integers(2, 15),

@@ -145,7 +145,7 @@ class TestDivisao:
     def test_as_partes_sao_uma_particao(self):
         assert sorted(e.text for part in PARTS for e in load_sentiment(part)) == sorted(e.text for e in ALL)
 
-    @settings(deadline=None, max_examples=50)
+    @settings(max_examples=50)
     @given(
         st.lists(st.tuples(st.text(), st.sampled_from("ab")), max_size=40, unique_by=lambda pair: pair[0]),
         st.randoms(use_true_random=False),

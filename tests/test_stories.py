@@ -92,7 +92,7 @@ def test_enredos_distintos_nunca_geram_o_mesmo_texto():
         assert [e for e in ENREDOS if list(gramaticas[e].derivations(texto))] == [enredo]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(st.integers(min_value=0, max_value=2**64))
 def test_sorteio_e_reconhecedor_concordam_na_gramatica_inteira(seed):
     (historia,) = sample_stories(1, seed=seed)
@@ -155,7 +155,7 @@ def test_numeros_de_ouro_da_semente_123():
 
 
 @given(st.integers(min_value=-(2**40), max_value=2**40), st.integers(0, 12), st.integers(0, 12))
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 def test_pedir_mais_so_acrescenta_ao_fim(seed, m, n):
     menor, maior = sorted([m, n])
     fluxo = list(islice(iter_stories(seed), maior))

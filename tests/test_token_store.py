@@ -72,7 +72,7 @@ def arquivo(tmp_path: Path) -> Path:
 # --- ida e volta -----------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data(), st.sampled_from([2, 65_536, 65_537, 1 << 32]))
 def test_o_arquivo_tem_os_ids_em_little_endian_e_a_leitura_os_devolve(data, vocab_size):
     pedaco = st.lists(st.integers(0, vocab_size - 1) | st.just(vocab_size - 1), max_size=12)
@@ -245,7 +245,7 @@ def test_processo_morto_no_meio_nao_deixa_nada_que_abra_e_a_vez_seguinte_limpa(t
 # --- janelas ---------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data(), st.integers(1, 40))
 def test_cada_janela_e_um_pedaco_da_sequencia(loja, data, comprimento):
     comecos = data.draw(st.lists(st.integers(0, 1000 - comprimento), max_size=30))

@@ -319,14 +319,14 @@ def test_objeto_que_nao_e_tokenizador(funcao):
 @example(texto="a <|endoftext|> b", tamanho=1, linhas=2)
 @example(texto="fim \n", tamanho=1, linhas=1)
 @example(texto="a\ud83d \ude00b", tamanho=1, linhas=1)  # substitutos soltos, que o tiktoken troca por \ufffd
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_corpus_em_pedacos_e_igual_ao_texto_inteiro(gpt2, texto, tamanho, linhas):
     inteiro = gpt2.encode(texto, allowed_special={"<|endoftext|>"})
     assert encode_corpus(texto, gpt2, num_threads=linhas, _piece_chars=tamanho).tolist() == inteiro
 
 
 @given(texto=TEXTOS, tamanho=st.integers(1, 12))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_corpus_em_pedacos_com_hugging_face(hf, do_transformers, texto, tamanho):
     inteiro = hf.encode(texto, add_special_tokens=False).ids
     assert encode_corpus(texto, hf, _piece_chars=tamanho).tolist() == inteiro

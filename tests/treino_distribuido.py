@@ -81,7 +81,7 @@ def grava_fontes(pasta: Path) -> Path:
 
 def abre_mistura(dados: Path, receita: Recipe) -> Mixture:
     stores = {nome: TokenStore(dados / nome) for nome in receita.mixture}
-    return Mixture(stores, receita.mixture, receita.context_length, receita.seed)
+    return Mixture.from_recipe(stores, receita)
 
 
 def treina(
