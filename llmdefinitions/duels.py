@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from .records import asset_or_path, load_records, record_error
+from .records import asset_or_path, load_distinct
 
 WINNERS = ("a", "b", "empate")
 KINDS = (
@@ -77,19 +77,7 @@ def load_duels(path: str | Path | None = None) -> tuple[Duel, ...]:
         ValueError: registro inválido ou incoerente (a mensagem diz qual, o que se esperava e o remédio).
     """
     file = asset_or_path("duelos-pt.json", path)
-    seen: dict[tuple[str, str], int] = {}
-    duels = []
-    for index, item in enumerate(load_records(file, _KEY, _FIELDS)):
-        duel = Duel(*(item[name] for name in _FIELDS))
-        task = (duel.instruction.casefold(), duel.input.casefold())
-        problem = _problem(duel)
-        if not problem and task in seen:
-            problem = f"repete a instrução e a entrada de {_KEY}[{seen[task]}]: apague um dos dois"
-        if problem:
-            raise record_error(file, _KEY, index, problem)
-        seen[task] = index
-        duels.append(duel)
-    return tuple(duels)
+    return load_distinct(file, _KEY, _FIELDS, Duel, _problem, lambda d: (d.instruction.casefold(), d.input.casefold()))
 
 
 def _problem(duel: Duel) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:  # no Python 3.10 este nome mora em importlib.abc
     from importlib.resources.abc import Traversable
+
+Record = TypeVar("Record")
 
 
 def asset_or_path(name: str, path: str | Path | None = None) -> Path | Traversable:
@@ -39,12 +41,43 @@ def load_records(file: Path | Traversable, key: str, fields: Mapping[str, type])
     for index, item in enumerate(items):
         problem = _problem(item, fields)
         if problem:
-            raise record_error(file, key, index, problem)
+            raise _record_error(file, key, index, problem)
     return items
 
 
-def record_error(file: Path | Traversable, key: str, index: int, problem: str) -> ValueError:
-    """O erro de um registro, com o arquivo e o índice que o leitor precisa para achá-lo."""
+def load_distinct(
+    file: Path | Traversable,
+    key: str,
+    fields: Mapping[str, type],
+    build: Callable[..., Record],
+    problem: Callable[[Record], str],
+    identity: Callable[[Record], Hashable],
+) -> tuple[Record, ...]:
+    """Os registros da lista `key`, já construídos e conferidos, sem dois iguais.
+
+    Parâmetros:
+        file, key, fields: como em :func:`load_records`.
+        build: recebe os valores na ordem de `fields`.
+        problem: o que há de errado num registro e o remédio, ou "".
+        identity: o que dois registros não podem ter em comum.
+
+    Erros:
+        ValueError: como em :func:`load_records`, ou registro com problema ou repetido.
+    """
+    seen: dict[Hashable, int] = {}
+    records = []
+    for index, item in enumerate(load_records(file, key, fields)):
+        record = build(*(item[name] for name in fields))
+        own = identity(record)
+        wrong = problem(record) or (f"repete {key}[{seen[own]}]: apague um dos dois" if own in seen else "")
+        if wrong:
+            raise _record_error(file, key, index, wrong)
+        seen[own] = index
+        records.append(record)
+    return tuple(records)
+
+
+def _record_error(file: Path | Traversable, key: str, index: int, problem: str) -> ValueError:
     return ValueError(f"{file}, {key}[{index}]: {problem}")
 
 

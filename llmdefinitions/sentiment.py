@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from .records import asset_or_path, load_records, record_error
+from .records import asset_or_path, load_distinct
 
 CLASSES = ("negativo", "neutro", "positivo")
 PHENOMENA = ("direto", "negação", "concessão", "comparação", "ironia", "implícito", "menção")
@@ -97,19 +97,11 @@ def assign_parts(texts: Sequence[str], strata: Sequence[Hashable], *, seed: int 
 @cache
 def _load_all(path: str | Path | None) -> tuple[SentimentExample, ...]:
     file = asset_or_path("sentimentos-pt.json", path)
-    seen: dict[str, int] = {}
-    examples = []
-    for index, item in enumerate(load_records(file, _KEY, _FIELDS)):
-        example = SentimentExample(*(item[name] for name in _FIELDS))
-        words = " ".join(re.findall(r"\w+", example.text.casefold()))
-        problem = _problem(example)
-        if not problem and words in seen:
-            problem = f"repete {_KEY}[{seen[words]}] ({example.text!r}): apague uma das duas"
-        if problem:
-            raise record_error(file, _KEY, index, problem)
-        seen[words] = index
-        examples.append(example)
-    return tuple(examples)
+    return load_distinct(file, _KEY, _FIELDS, SentimentExample, _problem, _words)
+
+
+def _words(example: SentimentExample) -> str:
+    return " ".join(re.findall(r"\w+", example.text.casefold()))
 
 
 def _problem(example: SentimentExample) -> str:

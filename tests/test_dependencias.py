@@ -106,7 +106,6 @@ DIRECAO: dict[str, set[str]] = {
     "fertility": {"tokenizer"},
     "intervals": set(),
     "embeddings": {"layer_states", "model", "tokenizer"},
-    "linear_probe": set(),
     "bias": {"intervals", "scoring"},
     "memorization": {"generation", "intervals", "tokenizer"},
     "evaluation": set(),

@@ -194,7 +194,7 @@ class TestCarregar:
             ({"melhor": "b"}, "melhor='b', mas as notas 100 e 0 dizem 'a'"),
             ({"nota_b": 91}, "dizem 'empate'"),
             ({"melhor": "empate", "nota_b": 90}, "dizem 'a'"),
-            ({"instruction": "quanto é 1 + 1?"}, r"repete a instrução e a entrada de duelos\[0\]"),
+            ({"instruction": "quanto é 1 + 1?"}, r"repete duelos\[0\]: apague um dos dois"),
         ],
     )
     def test_recusa_dizendo_qual_e_por_que(self, tmp_path, change, message):

@@ -1,11 +1,17 @@
-"""Intervalos por bootstrap: conferidos com a teoria normal e com todas as reamostras enumeradas."""
+"""Intervalos: conferidos com a teoria normal, com todas as reamostras enumeradas e por contas à mão."""
 
 import itertools
 
 import numpy as np
 import pytest
 
-from llmdefinitions.intervals import Interval, difference_interval, mean_interval
+from llmdefinitions.intervals import (
+    Interval,
+    difference_interval,
+    mean_interval,
+    paired_interval,
+    proportion_interval,
+)
 
 
 def test_media_e_intervalo_perto_do_da_teoria_normal():
@@ -70,3 +76,37 @@ def test_recusa_amostra_sem_o_que_reamostrar(valores):
 def test_recusa_confianca_fora_de_zero_a_um(nivel):
     with pytest.raises(ValueError, match=f"level={nivel}"):
         mean_interval([1.0, 2.0], level=nivel)
+
+
+def test_proporcao_de_wilson_e_a_raiz_da_equacao_dele():
+    z = 1.959963984540054
+    for acertos, n in ((0, 10), (3, 10), (50, 100), (10, 10)):
+        achado = proportion_interval(acertos, n)
+        assert achado.estimate == acertos / n
+        # Os limites são as proporções p em que |p̂ − p| = z·√(p(1 − p)/n).
+        for p in (achado.low, achado.high):
+            assert (acertos / n - p) ** 2 == pytest.approx(z * z * p * (1 - p) / n, abs=1e-12)
+        assert achado.low <= acertos / n <= achado.high
+
+
+def test_pareado_e_o_t_das_diferencas():
+    antes, depois = [1.0, 2.0, 4.0], [2.0, 4.0, 7.0]  # diferenças 1, 2 e 3: média 2, desvio 1
+    achado = paired_interval(antes, depois)
+    meia = 4.302652729749462 / 3**0.5  # t de 97,5% com 2 graus de liberdade
+    assert (achado.estimate, achado.n) == (2.0, 3)
+    assert (achado.low, achado.high) == pytest.approx((2 - meia, 2 + meia))
+    assert paired_interval([1.0, 2.0], [2.0, 3.0]) == Interval(1.0, 1.0, 1.0, 2)
+
+
+def test_pareado_e_proporcao_recusam_o_que_nao_se_mede():
+    with pytest.raises(ValueError, match="2 e 3 valores: esperado um par por caso"):
+        paired_interval([1, 2], [1, 2, 3])
+    with pytest.raises(ValueError, match="ao menos dois"):
+        paired_interval([1], [1])
+    with pytest.raises(ValueError, match="4 acertos em 3 casos"):
+        proportion_interval(4, 3)
+    with pytest.raises(ValueError, match="0 acertos em 0 casos"):
+        proportion_interval(0, 0)
+    for level in (0, 1):
+        with pytest.raises(ValueError, match="entre 0 e 1"):
+            proportion_interval(1, 2, level=level)

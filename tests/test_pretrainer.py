@@ -461,7 +461,7 @@ def test_arquivo_de_dois_gigabytes_nao_pede_mais_memoria_que_um_de_vinte_megabyt
     for nome, tamanho in (("pequeno", 20_000_000), ("grande", 2_000_000_000)):
         dados = arquivo_esparso(tmp_path / nome, tamanho)
         comando = [sys.executable, str(TESTES / "treino_de_arquivo.py"), str(dados), str(tmp_path / f"{nome}-treino")]
-        feito = subprocess.run([*comando, "60"], capture_output=True, text=True, check=False)
+        feito = subprocess.run([*comando, "20"], capture_output=True, text=True, check=False)
         assert feito.returncode == 0, feito.stderr
         picos[nome] = int(feito.stdout)
     print(f"picos em MiB: { {nome: valor >> 10 for nome, valor in picos.items()} }")

@@ -1,10 +1,11 @@
 """Registros em JSON: o que é aceito e, do que não é, qual registro, o que se esperava e o remédio."""
 
 import json
+from typing import NamedTuple
 
 import pytest
 
-from llmdefinitions.records import asset_or_path, load_records, record_error
+from llmdefinitions.records import asset_or_path, load_distinct, load_records
 
 FIELDS = {"nome": str, "ano": int}
 
@@ -53,8 +54,27 @@ def test_arquivo_que_nao_existe(tmp_path):
         load_records(tmp_path / "nada.json", "itens", FIELDS)
 
 
-def test_o_erro_diz_o_arquivo_e_o_indice(tmp_path):
-    assert str(record_error(tmp_path / "d.json", "itens", 3, "ruim")).endswith("d.json, itens[3]: ruim")
+def distintos(folder, *items):
+    class Pessoa(NamedTuple):
+        nome: str
+        ano: int
+
+    def problema(pessoa):
+        return "" if pessoa.ano else "sem ano: escreva-o"
+
+    path = write(folder, json.dumps({"itens": [dict(zip(FIELDS, item, strict=True)) for item in items]}))
+    return load_distinct(path, "itens", FIELDS, Pessoa, problema, lambda pessoa: pessoa.nome.casefold())
+
+
+def test_distintos_na_ordem_do_arquivo(tmp_path):
+    assert distintos(tmp_path, ("Rui", 2), ("Ana", 1)) == (("Rui", 2), ("Ana", 1))
+
+
+def test_distintos_recusa_o_repetido_e_o_errado_com_o_arquivo_e_o_indice(tmp_path):
+    with pytest.raises(ValueError, match=r"dados\.json, itens\[2\]: repete itens\[0\]: apague um dos dois"):
+        distintos(tmp_path, ("Ana", 1), ("Rui", 1), ("ANA", 3))
+    with pytest.raises(ValueError, match=r"itens\[1\]: sem ano: escreva-o"):
+        distintos(tmp_path, ("Ana", 1), ("Ana", 0))
 
 
 def test_caminho_do_leitor_ou_do_pacote(tmp_path):

@@ -227,7 +227,7 @@ class TestCarregar:
             ({"texto": "Sopa bem fria."}, "tem 3 palavras: esperado de 4 a 25"),
             ({"texto": "muito " * 25 + "bom."}, "tem 26 palavras"),
             ({"texto": "A sopa chegou fria"}, "acaba em 'a': ponha a pontuação final"),
-            ({"texto": "A sopa, chegou QUENTE!"}, r"repete frases\[0\].*apague uma das duas"),
+            ({"texto": "A sopa, chegou QUENTE!"}, r"repete frases\[0\]: apague um dos dois"),
             ({"texto": " A sopa chegou fria."}, "tem espaços nas pontas: apague-os"),
             ({"texto": 7}, "texto=7 é int: esperado str"),
             ({"nota": 3}, r"sobram \['nota'\]"),
