@@ -233,6 +233,20 @@ def test_foco_visivel(browser, origin):
     page.context.close()
 
 
+def test_perguntas_pelo_teclado(browser, html):
+    page, _ = open_page(browser, html.as_uri(), 390)
+    page.goto(f"{html.as_uri()}/book/perguntas.html")
+    question = page.locator(".pergunta").first
+    comments = question.locator(".comentario")
+    assert not any(comment.is_visible() for comment in comments.all())
+    question.locator("input").first.focus()
+    page.keyboard.press("Space")
+    assert [comment.is_visible() for comment in comments.all()].index(True) == 0
+    page.keyboard.press("ArrowDown")
+    assert [comment.is_visible() for comment in comments.all()] == [False, True, False]
+    page.context.close()
+
+
 @pytest.mark.parametrize("over", ["http", "file"])
 def test_busca_sem_acentos(browser, html, origin, over):
     base = origin if over == "http" else html.as_uri()
