@@ -46,6 +46,7 @@ ETAPAS = {
     "reproducao": Etapa("Reprodução do treino de referência", lambda *extras: ferramenta("reproducao", *extras)),
     "recursos": Etapa("Tempo, memória e download dos cadernos", lambda: ferramenta("recursos")),
     "alunos": Etapa("Cadernos para a turma, sem e com soluções", lambda: ferramenta("alunos")),
+    "zip": Etapa("O livro inteiro num zip", lambda *extras: ferramenta("pacote", *extras)),
     "servir": Etapa("Servidor local", etapas.servir),
     "configurar": Etapa("Endereço do repositório", configurar.principal),
     "limpar": Etapa("Limpeza", etapas.limpar),
@@ -77,12 +78,16 @@ TAREFAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "reproducao": ("refaz o treino de referência do GPT-2 de 124M (demorado)", ("preparar", "reproducao")),
     "recursos": ("mede tempo, memória e download de cada caderno", ("preparar", "recursos")),
     "alunos": ("grava em _build/alunos os cadernos sem as soluções e os resolvidos", ("preparar", "alunos")),
+    "zip": (
+        "junta site, cadernos, módulo e corpora num zip que abre sem internet",
+        ("preparar", "vendor", "site", "zip"),
+    ),
     "servir": ("serve o site construído em http://127.0.0.1:8000", ("preparar", "servir")),
     "configurar": ("troca o endereço do repositório: REPO=https://github.com/dono/nome", ("configurar",)),
     "limpar": ("apaga _build e os caches", ("limpar",)),
     "limpar-tudo": ("apaga também .venv e _extra", ("limpar-tudo",)),
 }
-ACEITAM_ARGUMENTOS = {"unidade", "mini-pt", "varredura", "escala", "bench", "reproducao", "configurar"}
+ACEITAM_ARGUMENTOS = {"unidade", "mini-pt", "varredura", "escala", "bench", "reproducao", "zip", "configurar"}
 
 
 def ajuda() -> int:

@@ -1,10 +1,6 @@
 """O modelo que vem no pacote: é o que a ficha diz, carrega nos três lugares e cumpre o que o livro promete dele."""
 
 import json
-import shutil
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -119,16 +115,3 @@ def test_obra_separada_de_machado(mini, espelho, monkeypatch):
     _, separadas = training_split(load_corpus("machado"), load_recipe("mini-pt"))
     trechos = [obra[:8000] for obra in separadas[:6]]
     assert total_bits_per_byte(score_documents(modelo, trechos, tokenizador)) <= 1.75  # começos: menos contexto
-
-
-@pytest.mark.lento
-def test_vai_no_pacote(tmp_path):
-    fonte = tmp_path / "fonte"  # uma cópia: construir deixa pastas na raiz
-    shutil.copytree(RAIZ / "llmdefinitions", fonte / "llmdefinitions", ignore=shutil.ignore_patterns("__pycache__"))
-    for nome in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(RAIZ / nome, fonte)
-    opcoes = ["--quiet", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
-    subprocess.run([sys.executable, "-m", "pip", "wheel", *opcoes, str(fonte)], check=True)
-    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as pacote:
-        dentro = {Path(nome).name for nome in pacote.namelist() if "/assets/mini-pt/" in nome}
-    assert dentro >= ARQUIVOS
