@@ -48,6 +48,7 @@ def require_site() -> Path:
 
 @cache
 def read_pages() -> dict[str, BeautifulSoup]:
-    """Cada página do site, pelo caminho relativo."""
-    files = [p for p in sorted(HTML.rglob("*.html")) if not {"_static", "_sources"} & set(p.relative_to(HTML).parts)]
+    """Cada página do site, pelo caminho relativo; a de endereço inexistente não é do livro."""
+    outside = {"_static", "_sources", "404.html"}
+    files = [p for p in sorted(HTML.rglob("*.html")) if not outside & set(p.relative_to(HTML).parts)]
     return {p.relative_to(HTML).as_posix(): BeautifulSoup(p.read_text(encoding="utf-8"), "html.parser") for p in files}
