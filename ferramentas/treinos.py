@@ -46,7 +46,7 @@ def tabela(medidas: Sequence[Mapping[str, Any]]) -> str:
         ("BNCC, bits por byte", *(num(m["bits_por_byte"]["bncc"], 3) for m in medidas)),
         ("histórias, excesso sobre a entropia", *(f"{num(100 * m['historias']['excesso'], 1)}%" for m in medidas)),
     ]
-    cabeca = ("", *(f"treino {n}" for n in range(1, len(medidas) + 1)))
+    cabeca = ("campo ou medida", *(f"treino {n}" for n in range(1, len(medidas) + 1)))
     return "\n".join("| " + " | ".join(linha) + " |" for linha in (cabeca, ("---",) * len(cabeca), *linhas)) + "\n"
 
 

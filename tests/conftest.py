@@ -1,11 +1,11 @@
-"""O que todos os testes compartilham: nenhuma conexão para fora, espelho dos dados, servidor local, site."""
+"""O que todos os testes compartilham: nenhuma conexão para fora, espelho dos dados, servidor local, site, navegador."""
 
 import ipaddress
 import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -106,3 +106,21 @@ def pages(html: Path) -> "dict[str, BeautifulSoup]":
     from livro import read_pages
 
     return read_pages()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Um Chromium do sistema, sem janela: um só para todos os testes, porque o Playwright não abre dois."""
+    from abas import launched_browser
+
+    with launched_browser() as launched:
+        yield launched
+
+
+@pytest.fixture(scope="session")
+def origin(html: Path) -> Iterator[str]:
+    """O endereço do site servido em 127.0.0.1."""
+    from abas import served_folder
+
+    with served_folder(html) as address:
+        yield address

@@ -1,16 +1,8 @@
 """O site no navegador: desenha tudo, não pede nada de fora, cabe no celular, e a busca ignora acentos."""
 
-import functools
-import http.server
-import os
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-
 import pytest
-from livro import load
+from abas import Visit, open_page
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
-from playwright.sync_api import sync_playwright
 
 pytestmark = [pytest.mark.site, pytest.mark.navegador]
 
@@ -19,15 +11,6 @@ pytestmark = [pytest.mark.site, pytest.mark.navegador]
 def names(pages) -> list[str]:
     """As páginas que o leitor vê: `index.html` só leva à primeira."""
     return [name for name in pages if name != "index.html"]
-
-
-@dataclass
-class Visit:
-    """O que o navegador viu numa página, numa largura."""
-
-    errors: list[str] = field(default_factory=list)
-    outside: list[str] = field(default_factory=list)
-    facts: dict = field(default_factory=dict)
 
 
 FACTS = """() => {
@@ -52,57 +35,6 @@ READY = """() => document.readyState === 'complete'
   && [...document.querySelectorAll('pre.mermaid')].every((e) => e.querySelector('svg'))
   && (!document.querySelector('script[type="application/vnd.jupyter.widget-view+json"]')
       || document.querySelector('.cell_output .jupyter-widgets'))"""
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator:
-    """Um Chromium do sistema, sem janela."""
-    executable = load("ferramentas/navegador.py").encontrar()
-    if executable is None:
-        message = "não há Chromium nem Chrome: instale um (`apt install chromium`) ou defina LIVRO_CHROMIUM"
-        if os.environ.get("LIVRO_NAVEGADOR") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
-    with sync_playwright() as playwright:
-        # Fora daqui nenhum nome se resolve: um pedido externo falha, e é contado. Interceptar custaria o cache.
-        rules = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-        launched = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", rules])
-        yield launched
-        launched.close()
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Sem uma linha por pedido na saída dos testes."""
-
-
-@pytest.fixture(scope="session")
-def origin(html) -> Iterator[str]:
-    """O site servido em 127.0.0.1."""
-    handler = functools.partial(QuietHandler, directory=str(html))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-def open_page(browser, base: str, width: int, scheme: str = "light"):
-    """Uma aba na largura dada e um registro do que der errado nela."""
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, locale="pt-BR")
-    page = context.new_page()
-    visit = Visit()
-
-    def on_request(request) -> None:
-        if not request.url.startswith((base, "data:", "blob:")):
-            visit.outside.append(request.url)
-
-    page.on("request", on_request)
-    page.on("pageerror", lambda error: visit.errors.append(str(error)))
-    page.on("console", lambda message: visit.errors.append(message.text) if message.type == "error" else None)
-    page.on("requestfailed", lambda request: visit.errors.append(f"{request.url}: {request.failure}"))
-    return page, visit
 
 
 def visit_all(browser, base: str, names: list[str], widths: list[int]) -> dict[int, dict[str, Visit]]:

@@ -24,7 +24,7 @@ def test_mostra_os_campos_que_diferem_e_as_medidas(tmp_path, monkeypatch):
         (tmp_path / nome / "medidas.json").write_text(json.dumps(conteudo))
     assert treinos.principal([str(tmp_path / "a"), str(tmp_path / "b")]) == 0
     linhas = (tmp_path / "treinos.md").read_text(encoding="utf-8").splitlines()
-    assert linhas[0] == "|  | treino 1 | treino 2 |"
+    assert linhas[0] == "| campo ou medida | treino 1 | treino 2 |"
     assert "| `lr` | 0,004 | 0,006 |" in linhas
     assert "| `repeat_percent` | 0 | 5 |" in linhas
     assert "| Machado, bits por byte | 1,549 | 1,600 |" in linhas

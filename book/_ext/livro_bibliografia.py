@@ -6,7 +6,9 @@ O estilo padrão do pybtex escreve em inglês e passa os títulos para minúscul
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
+from docutils import nodes
 from pybtex.database import Entry, Person
 from pybtex.plugin import register_plugin
 from pybtex.style.formatting import toplevel
@@ -93,8 +95,23 @@ class PortugueseReferences(AuthorYearReferenceStyle):
     person: PersonStyle = field(default_factory=portuguese_person)
 
 
+def visit_citation(self: Any, node: nodes.citation) -> None:
+    """Abre uma entrada como item de lista: o papel que o docutils lhe dá saiu do ARIA, e a lista ficaria sem itens."""
+    if not isinstance(node.previous_sibling(), nodes.citation):
+        self.body.append('<div role="list" class="citation-list">\n')
+    self.body.append(self.starttag(node, "div", classes=[node.tagname], role="listitem"))
+
+
+def depart_citation(self: Any, node: nodes.citation) -> None:
+    """Fecha a entrada e, na última, a lista."""
+    self.body.append("</div>\n")
+    if not isinstance(node.next_node(descend=False, siblings=True), nodes.citation):
+        self.body.append("</div>\n")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Registra os dois estilos com o nome `livro`, usado em `_config.yml`."""
+    """Registra os dois estilos com o nome `livro`, usado em `_config.yml`, e as entradas como itens de lista."""
+    app.add_node(nodes.citation, override=True, html=(visit_citation, depart_citation))
     register_plugin("pybtex.style.formatting", "livro", PortugueseStyle, force=True)
     register_sphinx_plugin("sphinxcontrib.bibtex.style.referencing", "livro", PortugueseReferences, force=True)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

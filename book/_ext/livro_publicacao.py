@@ -22,15 +22,21 @@ NOT_FOUND = """<!doctype html>
 <meta name="robots" content="noindex">
 <title>Página não encontrada — {title}</title>
 <style>
-:root {{ color-scheme: light dark; }}
-body {{ font-family: system-ui, sans-serif; line-height: 1.6; margin: 15vh auto; max-width: 34rem; }}
-body {{ padding: 0 1.25rem; }}
+body {{ background: #fff; color: #14181e; font-family: system-ui, sans-serif; line-height: 1.6; }}
+main {{ margin: 15vh auto; max-width: 34rem; padding: 0 1.25rem; }}
+a {{ color: #0f5fa8; }}
+@media (prefers-color-scheme: dark) {{
+body {{ background: #14181e; color: #e8eaed; }}
+a {{ color: #8ab8ff; }}
+}}
 </style>
 </head>
 <body>
+<main>
 <h1>Página não encontrada</h1>
 <p>O endereço não existe, ou a página mudou de nome.</p>
 <p><a href="{home}">Ir para o começo do livro</a>, ou <a href="{search}">buscar</a> o que você procurava.</p>
+</main>
 </body>
 </html>
 """
