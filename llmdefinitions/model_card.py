@@ -121,6 +121,12 @@ def _measures(results: Mapping[str, Any]) -> str:
             f"Histórias novas: {num(stories['nats'], 2)} nats por história; a entropia exata é "
             f"{num(stories['entropia'], 2)} (excesso de {num(100 * stories['excesso'], 1)}%)."
         )
+    if copying := results.get("copia"):
+        parts.append(
+            f"Cópia do contexto: em sequências de {copying['tokens']} tokens sorteados, mostradas duas vezes seguidas, "
+            f"a perda por token é de {num(copying['first'], 2)} nats na primeira vez e de {num(copying['second'], 2)} "
+            f"na segunda; sem copiar, o melhor possível é ln V = {num(copying['ln_v'], 2)}."
+        )
     if fertility := results["fertilidade"]:
         parts.append(
             f"Fertilidade: {num(fertility['modelo'], 2)} tokens por palavra, contra {num(fertility['gpt2'], 2)} do "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import time
@@ -15,6 +16,7 @@ import tokenizers
 import torch
 
 from .compression import xz_bits_per_byte
+from .copying import copy_losses
 from .evaluation import repetition_rate
 from .generation import generate
 from .model import GPTModel
@@ -56,6 +58,7 @@ ASSUMED_WATTS = 30.0
 #: Acima disto as linhas de base, que guardam o texto na memória, não são calculadas.
 BASELINE_TOKENS = 20_000_000
 _NGRAM_ORDER = 4
+_COPIED_TOKENS = 32
 
 
 def measure(
@@ -87,6 +90,7 @@ def measure(
         "bits_por_byte": {name: total_bits_per_byte(found) for name, found in scores.items()},
         "principal": main,
         "historias": _stories(scores.get("historias", [])),
+        "copia": _copying(model),
         "treino": _training(log, recipe, seconds),
         "sorteio": SAMPLING,
         "amostras": samples(model, data.tokenizer),
@@ -151,6 +155,11 @@ def _stories(scores: Sequence[DocumentScore]) -> dict[str, float]:
     entropy = story_entropy()
     tokens = sum(s.n_tokens for s in scores) / len(scores)
     return {"nats": nats, "entropia": entropy, "excesso": nats / entropy - 1, "tokens": tokens, "n": len(scores)}
+
+
+def _copying(model: GPTModel) -> dict[str, float]:
+    length = min(_COPIED_TOKENS, (model.cfg.context_length + 1) // 2)
+    return {**copy_losses(model, length=length)._asdict(), "tokens": length, "ln_v": math.log(model.cfg.vocab_size)}
 
 
 def _training(log: Sequence[Mapping[str, Any]], recipe: Recipe, seconds: float) -> dict[str, Any]:

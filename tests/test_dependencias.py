@@ -95,9 +95,10 @@ DIRECAO: dict[str, set[str]] = {
     "ngram": set(),
     "scaling": set(),
     "compression": set(),
+    "copying": {"generation"},
     "scoring": {"config", "device", "generation", "tokenizer"},
     "pretrain_report": {
-        *("compression", "evaluation", "generation", "model", "ngram", "pretrain_data", "recipe", "scoring"),
+        *("compression", "copying", "evaluation", "generation", "model", "ngram", "pretrain_data", "recipe", "scoring"),
         *("stories", "token_store", "tokenizer"),
     },
     "device": set(),

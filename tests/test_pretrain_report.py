@@ -12,6 +12,7 @@ from preparo import corpora_falsos, nats_um_a_um, receita_minuscula
 
 from llmdefinitions import GPTModel, corpora, get_tokenizer, pretrain_data, pretrain_report
 from llmdefinitions.compression import xz_bits_per_byte
+from llmdefinitions.copying import copy_losses
 from llmdefinitions.model_card import card_text
 from llmdefinitions.ngram import KneserNeyModel
 from llmdefinitions.pretrain_data import prepare
@@ -70,6 +71,14 @@ def test_historias_contra_a_entropia(caso):
     # A entropia é mesmo a média de −ln p: 400 histórias, erro de cinco desvios.
     sorteadas = [-log_prob(h.text) for h in sample_stories(400, seed=5)]
     assert abs(np.mean(sorteadas) - medida["entropia"]) < 5 * np.std(sorteadas) / 20
+
+
+def test_copia_do_contexto(caso):
+    medida = caso.medidas["copia"]
+    cfg = caso.modelo.cfg
+    assert medida["tokens"] == min(32, (cfg.context_length + 1) // 2)
+    assert (medida["first"], medida["second"]) == tuple(copy_losses(caso.modelo, length=medida["tokens"]))
+    assert medida["ln_v"] == pytest.approx(math.log(cfg.vocab_size))
 
 
 def test_parametros_e_dados(caso):
