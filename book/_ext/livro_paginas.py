@@ -44,6 +44,7 @@ def add_math(
     """Carrega o MathJax só nas páginas com fórmulas; o Sphinx o poria também em quem as tem no sumário."""
     if doctree is not None and any(doctree.findall(lambda node: isinstance(node, (nodes.math, nodes.math_block)))):
         mathjax.install_mathjax(app, pagename, templatename, context, doctree)
+        app.add_js_file("formulas.js", defer="defer")
 
 
 def add_mermaid(
