@@ -14,6 +14,7 @@ from livro import ROOT, load
 execution = load("book/_ext/livro_execucao.py")
 search = load("book/_ext/livro_busca.py")
 vendor = load("ferramentas/vendor.py")
+site = load("ferramentas/site.py")
 
 
 def test_radical_igual_com_e_sem_acento():
@@ -134,14 +135,14 @@ class TestLivroMinimo:
         environment = {k: v for k, v in os.environ.items() if k not in ("LIVRO_MODO", "LLMDEFINITIONS_ESPELHO")}
         command = [sys.executable, "ferramentas/site.py"]
         return subprocess.run(
-            command, cwd=book, env=environment, capture_output=True, encoding="utf-8", errors="replace", timeout=120
+            command, cwd=book, env=environment, capture_output=True, encoding="utf-8", errors="replace", timeout=300
         )
 
     @staticmethod
     def page(book: Path) -> str:
         return (book / "_build" / "html" / "notebooks" / "01_um.html").read_text(encoding="utf-8")
 
-    def test_execucao_guardada_nao_se_repete_e_so_vale_para_as_mesmas_celulas(self, book):
+    def test_execucao_guardada_nao_se_repete_e_so_vale_para_as_mesmas_celulas_e_o_mesmo_modulo(self, book):
         self.write_notebook(book, "print('executado por', os.environ.get('QUEM', 'site'))")
         copies = book / "notebooks" / "saida" / "executados"
         copies.mkdir(parents=True)
@@ -155,14 +156,11 @@ class TestLivroMinimo:
         assert self.build(book).returncode == 0
         assert "executado por nbmake" in self.page(book)
 
-        self.write_notebook(book, "print('outra célula, executada por', os.environ.get('QUEM', 'site'))")
-        assert self.build(book).returncode == 0
-        assert "outra célula, executada por site" in self.page(book)
-
-    def test_mudar_o_modulo_executa_de_novo_e_nada_mudar_nao_faz_nada(self, book):
-        first = self.build(book)
-        assert first.returncode == 0, first.stderr
-        assert "valor primeiro rapido 0" in self.page(book)
+        code = "print('valor', VALUE, os.environ.get('QUEM', 'site'), os.environ['LIVRO_MODO'])"
+        self.write_notebook(book, f"{code}; print(os.environ['PYTHONHASHSEED'], 'de semente')")
+        other = self.build(book)
+        assert other.returncode == 0, other.stderr
+        assert "valor primeiro site rapido\n0 de semente" in self.page(book)
         built = (book / "_build" / "html" / "index.html").stat().st_mtime_ns
 
         again = self.build(book)
@@ -173,23 +171,14 @@ class TestLivroMinimo:
         (book / "llmdefinitions" / "__init__.py").write_text("VALUE = 'segundo'\n")
         changed = self.build(book)
         assert changed.returncode == 0, changed.stderr
-        assert "valor segundo rapido 0" in self.page(book)
+        assert "valor segundo site rapido" in self.page(book)
         # Só o cache da chave atual fica.
         assert len(list((book / "_build" / ".jupyter_cache").iterdir())) == 1
 
-        # Um site mexido à mão não passa por pronto.
-        (book / "_build" / "html" / "notebooks" / "01_um.html").unlink()
-        assert "nada mudou" not in self.build(book).stdout
-        assert "valor segundo" in self.page(book)
-
-    @pytest.mark.parametrize(
-        ("code", "expected"),
-        [("1 / 0", "ZeroDivisionError"), ("import warnings; warnings.warn('cuidado')", "stderr")],
-        ids=["erro", "aviso"],
-    )
-    def test_caderno_quebrado_derruba_o_build_duas_vezes_seguidas(self, book, code, expected):
-        self.write_notebook(book, code)
-        for attempt in (1, 2):
+    def test_caderno_quebrado_derruba_o_build_duas_vezes_seguidas(self, book):
+        broken = [("1 / 0", "ZeroDivisionError")] * 2 + [("import warnings; warnings.warn('cuidado')", "stderr")]
+        for attempt, (code, expected) in enumerate(broken, 1):
+            self.write_notebook(book, code)
             result = self.build(book)
             assert result.returncode != 0, f"tentativa {attempt}: {result.stdout}"
             assert expected in result.stderr, result.stderr
@@ -197,3 +186,16 @@ class TestLivroMinimo:
         # Consertado, passa: o que derrubou o build foi o caderno.
         self.write_notebook(book, "print('consertado')")
         assert self.build(book).returncode == 0
+
+
+def test_um_site_mexido_a_mao_nao_passa_por_pronto(tmp_path, monkeypatch):
+    monkeypatch.setattr(site, "HTML", tmp_path / "html")
+    monkeypatch.setattr(site, "STAMP", tmp_path / "carimbo.json")
+    (tmp_path / "html").mkdir()
+    (tmp_path / "html" / "index.html").write_text("<p>pronto</p>")
+    assert not site.is_current("entradas")  # nunca construído
+    site.STAMP.write_text(json.dumps({"entradas": "entradas", "saidas": site.output_digest(site.HTML)}))
+    assert site.is_current("entradas")
+    assert not site.is_current("outras")
+    (tmp_path / "html" / "index.html").unlink()
+    assert not site.is_current("entradas")

@@ -28,8 +28,9 @@ return {
   unnamed: [...document.querySelectorAll('[role=slider], [contenteditable=true], article :is(select, textarea, input)')]
     .filter((e) => !e.getAttribute('aria-label') && !e.labels?.length).length,
 }}"""
-# Tudo desenhado: fórmulas, diagramas e controles guardados.
+# Tudo desenhado: fórmulas, diagramas (que só se desenham quando se chega perto) e controles guardados.
 READY = """() => document.readyState === 'complete'
+  && (document.querySelector('pre.mermaid:not([data-processed])')?.scrollIntoView(), true)
   && document.querySelectorAll('article .math').length <= document.querySelectorAll('article mjx-container').length
   && !document.querySelector('pre.mermaid:not([data-processed])')
   && [...document.querySelectorAll('pre.mermaid')].every((e) => e.querySelector('svg'))

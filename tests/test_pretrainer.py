@@ -408,32 +408,24 @@ def test_compilado_da_as_mesmas_perdas(dados, tmp_path):
 
 @so_linux
 @pytest.mark.lento
-def test_torchrun_com_cada_processo_morto_uma_vez_acaba_igual(dados, pares, tmp_path):
+def test_torchrun_com_um_processo_morto_e_recomecado_acaba_igual(dados, pares, tmp_path):
     comando = [
         *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1"),
         *("--master-port", str(porta_livre()), str(TESTES / "treino_distribuido.py"), str(dados), str(tmp_path)),
     ]
-    sorteio = random.Random(3)
-    for morte in range(3):  # morre o processo 0, depois o 1; na terceira, ninguém
-        for velho in tmp_path.glob("processo-*.json"):
-            velho.unlink()
-        with open(tmp_path / "saida.txt", "wb") as saida:
-            torchrun = subprocess.Popen(comando, stdout=saida, stderr=saida)
-            alvo = passos(tmp_path) + sorteio.randint(3, 12)
-            while morte < 2 and torchrun.poll() is None and passos(tmp_path) < alvo:
-                time.sleep(0.001)
-            if morte < 2:
-                time.sleep(sorteio.uniform(0, 0.01))
-                vitima = json.loads((tmp_path / f"processo-{morte}.json").read_text())
-                subprocess.run(["kill", "-9", str(vitima)], check=True)
-            codigo = torchrun.wait(120)
-        texto = (tmp_path / "saida.txt").read_text(errors="replace")
-        if morte < 2:
-            assert codigo != 0, texto
-            assert "Signal 9 (SIGKILL)" in texto or "exitcode  : -9" in texto, texto
-            assert not (tmp_path / "fim.safetensors").exists()
-        else:
-            assert codigo == 0, texto
+    with open(tmp_path / "saida.txt", "wb") as saida:
+        torchrun = subprocess.Popen(comando, stdout=saida, stderr=saida)
+        while torchrun.poll() is None and passos(tmp_path) < 7:
+            time.sleep(0.001)
+        # O processo 1: os testes de um processo só já matam o que grava os checkpoints.
+        vitima = json.loads((tmp_path / "processo-1.json").read_text())
+        subprocess.run(["kill", "-9", str(vitima)], check=True)
+        codigo = torchrun.wait(300)
+    texto = (tmp_path / "saida.txt").read_text(errors="replace")
+    assert codigo != 0, texto
+    assert "Signal 9 (SIGKILL)" in texto or "exitcode  : -9" in texto, texto
+    assert not (tmp_path / "fim.safetensors").exists()
+    subprocess.run(comando, check=True, timeout=300)
     assert registro(tmp_path) == registro(pares[2])
     assert pesos_finais(tmp_path) == pesos_finais(pares[2])
     assert maior_diferenca(pares[1], tmp_path) <= 1e-5

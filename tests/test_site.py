@@ -130,11 +130,24 @@ def test_scripts_pesados_so_onde_servem(pages):
         scripts = " ".join(tag.get("src", "") for tag in soup.find_all("script"))
         uses = {
             "mathjax": bool(soup.select("article .math")),
-            "mermaid.min": bool(soup.select("pre.mermaid")),
+            "diagramas": bool(soup.select("pre.mermaid")),
+            "searchindex": name == "search.html",
+            "fontawesome": False,  # os ícones vêm da fonte do CSS
+            "mermaid.min": False,  # vem quando o leitor chega perto do diagrama
             "embed-amd": bool(soup.find_all("script", type="application/vnd.jupyter.widget-view+json")),
         }
         problems += [f"{name}: {key}" for key, used in uses.items() if (key in scripts) is not used]
     assert problems == []
+
+
+def test_nenhum_script_segura_a_pagina(pages):
+    blocking = {
+        f"{name}: {tag['src']}"
+        for name, soup in pages.items()
+        for tag in soup.find_all("script", src=True)
+        if name != "search.html" and not tag.has_attr("defer") and not tag.has_attr("async")
+    }
+    assert {b for b in blocking if "documentation_options" not in b} == set()
 
 
 def test_botoes_de_execucao(pages, config):

@@ -50,11 +50,9 @@ def add_math(
 def add_mermaid(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """Carrega o Mermaid só nas páginas com diagramas, na forma clássica: por `file://` módulos ES são recusados."""
+    """Liga o Mermaid só nas páginas com diagramas; o script dele vem depois, se o leitor chegar perto de um."""
     if doctree is not None and any(doctree.findall(mermaid.mermaid)):
-        # Antes do require.js dos widgets (prioridade 500), ou o Mermaid se registraria nele em vez de na página.
-        app.add_js_file("../vendor/mermaid.min.js", priority=400, defer="defer")
-        app.add_js_file("diagramas.js", priority=400, defer="defer")
+        app.add_js_file("diagramas.js", defer="defer")
 
 
 def add_widgets(
@@ -63,6 +61,26 @@ def add_widgets(
     """Ajusta os controles só nas páginas que os têm, depois do MathJax e antes do html-manager os desenhar."""
     if doctree is not None and NbMetadataCollector.get_js_files(app.env, pagename):
         app.add_js_file("controles.js", priority=600, defer="defer")
+
+
+def defer_scripts(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Nenhum script segura o desenho da página: rodam depois dela, na mesma ordem.
+
+    Ficam de fora o das opções, de poucos bytes, em que os trechos escritos na própria página mexem ao ser lidos, e a
+    página de busca, cujos scripts contam com os outros já lidos.
+    """
+    if templatename == "search.html":
+        return
+    write_tag = context["js_tag"]
+
+    def deferred(script: Any) -> str:
+        tag = write_tag(script)
+        waits = "src=" not in tag or "documentation_options.js" in tag or "async=" in tag or "defer=" in tag
+        return tag if waits else tag.replace("<script ", '<script defer="defer" ', 1)
+
+    context["js_tag"] = deferred
 
 
 def rewrite_issue_button(
@@ -95,5 +113,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("html-page-context", add_mermaid)
     app.connect("html-page-context", add_widgets)
     app.connect("html-page-context", rewrite_issue_button, priority=900)
+    app.connect("html-page-context", defer_scripts, priority=900)
     app.connect("build-finished", write_index)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
