@@ -1,8 +1,9 @@
 """Monta o conjunto de instruções em português e a ficha dele: python ferramentas/instrucoes.py [--conferir]
 
 Lê o que foi escrito à mão em `ferramentas/instrucoes_nucleo`, escolhe a redação de cada pedido, reparte em treino,
-validação e teste sem que um item passe de uma parte a outra, e grava `instrucoes-pt.json` e `instrucoes-pt.md` em
-`llmdefinitions/assets`. O resultado é o mesmo, byte a byte, a cada vez; `--conferir` só diz se está em dia.
+validação e teste sem que um item passe de uma parte a outra, reforça o treino, e grava `instrucoes-pt.json` e
+`instrucoes-pt.md` em `llmdefinitions/assets`. O resultado é o mesmo, byte a byte, a cada vez; `--conferir` só diz
+se está em dia.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ambiente import RAIZ, ErroDeUso, gravar_atomico
 from instrucoes_categorias import ESCRITAS
 from instrucoes_geradas import GERADAS
 from instrucoes_pedido import Nucleo, Pedido, embaralhar, resumo
+from instrucoes_reforco import COTAS_DO_REFORCO, REFORCOS
 
 sys.path.append(str(RAIZ))
 from llmdefinitions.instruction_data import check_answer, nearest_answers, normalize_answer
@@ -175,10 +177,53 @@ def repartir(entradas: list[dict]) -> None:
             tem[parte, entradas[i]["categoria"]] += 1
 
 
+def reforcar(entradas: list[dict], nucleo: Nucleo) -> list[dict]:
+    """Mais pedidos, todos de treino: os que a cota deixou de fora e os que se fazem por combinação.
+
+    Não entra o que pergunta um item da validação ou do teste, o que tem `input` e `output` parecidos com os de lá, nem
+    o que já se perguntou.
+    """
+    separadas = [e for e in entradas if e["parte"] != "treino"]
+    guardados = {normalize_answer(item) for e in separadas for item in e["itens"]}
+    feitos = {(e["categoria"], e["output"], *e["itens"]) for e in entradas}
+    pedidos = {(e["instruction"], e["input"]) for e in entradas}
+    donos: dict[str, list[set[str]]] = defaultdict(list)
+    for entrada in separadas:
+        conjunto = shingles(f"{entrada['input']} {entrada['output']}", 3) if entrada["input"] else set()
+        for trigrama in conjunto:
+            donos[trigrama].append(conjunto)
+    candidatos: dict[str, list[Pedido]] = defaultdict(list)
+    for categoria in (*ESCRITAS, *GERADAS, *REFORCOS):
+        for pedido in categoria(nucleo):
+            chave = (pedido.secao.partition(":")[0], pedido.saida, *pedido.itens)
+            if chave in feitos or guardados & {normalize_answer(item) for item in pedido.itens}:
+                continue
+            if pedido.secao in COTAS_DO_REFORCO:
+                feitos.add(chave)
+                candidatos[pedido.secao].append(pedido)
+    escolhidos = {
+        s: embaralhar(lista, ("reforço", s))[: 2 * COTAS_DO_REFORCO[s]] for s, lista in sorted(candidatos.items())
+    }
+    novas, conta = [], Counter()
+    for secao, lista in escolhidos.items():
+        for entrada in redigir({secao: lista}, ler_formulacoes()):
+            conjunto = shingles(f"{entrada['input']} {entrada['output']}", 3) if entrada["input"] else set()
+            vizinhos = [outro for trigrama in conjunto for outro in donos[trigrama]]
+            if conta[secao] == COTAS_DO_REFORCO[secao] or any(jaccard(conjunto, v) >= SEMELHANCA for v in vizinhos):
+                continue
+            if (entrada["instruction"], entrada["input"]) not in pedidos:
+                pedidos.add((entrada["instruction"], entrada["input"]))
+                conta[secao] += 1
+                novas.append({**entrada, "parte": "treino"})
+    return novas
+
+
 def montar() -> list[dict]:
     """O conjunto inteiro, em ordem."""
-    entradas = redigir(escolher(ler_nucleo()), ler_formulacoes())
+    nucleo = ler_nucleo()
+    entradas = redigir(escolher(nucleo), ler_formulacoes())
     repartir(entradas)
+    entradas += reforcar(entradas, {**nucleo, **ler_nucleo(NUCLEO / "reforco")})
     return sorted(entradas, key=lambda e: (e["categoria"], resumo(e["instruction"], e["input"])))
 
 
@@ -222,6 +267,7 @@ def em_ficha(entradas: list[dict], nucleo: Nucleo) -> bytes:
         "redacoes": sum(map(len, ler_formulacoes().values())),
         "igual": f"{100 * acerto['igual']:.1f}".replace(".", ","),
         "confere": f"{100 * acerto['confere']:.1f}".replace(".", ","),
+        "reforco": len(entradas) - sum(map(len, escolher(nucleo).values())),
         "mediana": palavras[len(palavras) // 2],
         "maxima": palavras[-1],
         "semelhanca": str(SEMELHANCA).replace(".", ","),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from instrucoes_pedido import Nucleo, Pedido, embaralhar, exato, numero, opcoes, resumo
 
@@ -53,31 +53,50 @@ def ortografia(n: Nucleo) -> Iterator[Pedido]:
 
 def grupos(n: Nucleo) -> Iterator[Pedido]:
     """A que grupo uma palavra pertence, e qual palavra destoa das outras."""
-    tabela = {nome: itens.split("/") for nome, itens in n["grupos"]}
-    donos: dict[str, set[str]] = {}
+    tabela, donos = _grupos(n)
     for nome, itens in tabela.items():
-        for item in itens:
-            donos.setdefault(item, set()).add(nome)
-    # "ave" e "inseto" também são "animal": as três nunca se opõem na mesma pergunta.
-    animais = {"animal", "ave", "inseto"}
-    comer = {"fruta", "hortaliça", "bebida"}
-    usar = {"ferramenta", "utensílio de cozinha", "material escolar"}
-    for nome, itens in tabela.items():
-        familia = next((f for f in (animais, comer, usar) if nome in f), {nome})
-        outros = [outro for outro in tabela if outro not in familia]
+        outros = _opostos(tabela, nome)
         for item in itens:
             if len(donos[item]) > 1:
                 continue
             escolhas = embaralhar((nome, *embaralhar(outros, item)[:2]), ("grupo", item))
             lista = f"{escolhas[0]}, {escolhas[1]} ou {escolhas[2]}"
             yield Pedido("grupo", {"x": item, "y": lista}, nome, exato(nome), (item,))
-        for k in range(9):
+    yield from intrusos(n, range(9))
+
+
+def intrusos(n: Nucleo, vezes: Iterable[int]) -> Iterator[Pedido]:
+    """De cada grupo, listas com uma palavra de outro: uma por número de `vezes`."""
+    tabela, donos = _grupos(n)
+    for nome, itens in tabela.items():
+        outros = _opostos(tabela, nome)
+        for k in vezes:
             iguais = embaralhar(itens, ("iguais", k))[: 3 + k % 2]
             outro = embaralhar(outros, ("intruso", nome, k))[0]
             destoa = embaralhar((i for i in tabela[outro] if len(donos[i]) == 1), ("destoa", nome, k))[0]
             todos = embaralhar((*iguais, destoa), ("ordem", nome, k))
             itens_do_pedido = ("intruso: " + ", ".join(sorted(todos)),)
             yield Pedido("intruso", {"x": ", ".join(todos)}, destoa, exato(destoa), itens_do_pedido)
+
+
+def _grupos(n: Nucleo) -> tuple[dict[str, list[str]], dict[str, set[str]]]:
+    """Os itens de cada grupo, e os grupos de cada item."""
+    tabela = {nome: itens.split("/") for nome, itens in n["grupos"]}
+    donos: dict[str, set[str]] = {}
+    for nome, itens in tabela.items():
+        for item in itens:
+            donos.setdefault(item, set()).add(nome)
+    return tabela, donos
+
+
+def _opostos(tabela: dict[str, list[str]], nome: str) -> list[str]:
+    """Os grupos que podem aparecer ao lado de um sem dar duas respostas certas."""
+    # "ave" e "inseto" também são "animal": as três nunca se opõem na mesma pergunta.
+    animais = {"animal", "ave", "inseto"}
+    comer = {"fruta", "hortaliça", "bebida"}
+    usar = {"ferramenta", "utensílio de cozinha", "material escolar"}
+    familia = next((f for f in (animais, comer, usar) if nome in f), {nome})
+    return [outro for outro in tabela if outro not in familia]
 
 
 def gramatica(n: Nucleo) -> Iterator[Pedido]:
@@ -155,10 +174,11 @@ def frases(n: Nucleo) -> Iterator[Pedido]:
         if not any(
             hora in f" {resto} " for hora in (" cedo ", " de manhã ", " à tarde ", " às seis ", " ao meio-dia ")
         ):
-            yield from _comecar_e_terminar(antes, item)
+            yield from comecar_e_terminar(antes, item)
 
 
-def _comecar_e_terminar(frase: str, item: tuple[str, ...]) -> Iterator[Pedido]:
+def comecar_e_terminar(frase: str, item: tuple[str, ...]) -> Iterator[Pedido]:
+    """Uma frase com um advérbio de tempo no começo, e no fim."""
     artigo = frase.split(" ")[0] in {"O", "A", "Os", "As", "Meu", "Meus", "Minha", "Minhas"}
     inicio = ("Ontem", "No domingo", "Hoje", "Anteontem")[resumo("inicio", frase) % 4]
     miolo = frase[0].lower() + frase[1:] if artigo else frase

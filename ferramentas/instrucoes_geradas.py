@@ -40,7 +40,8 @@ def conversoes(n: Nucleo) -> Iterator[Pedido]:
                 )
 
 
-def _sem_acento(palavra: str) -> str:
+def sem_acento(palavra: str) -> str:
+    """A palavra sem acentos nem cedilha."""
     return unicodedata.normalize("NFKD", palavra).encode("ascii", "ignore").decode()
 
 
@@ -56,11 +57,11 @@ def ordens(n: Nucleo) -> Iterator[Pedido]:
         verificador = {"tipo": "sequencia", "elementos": certo}
         yield Pedido(secao, {"x": ", ".join(map(str, numeros))}, ", ".join(certo), verificador, chave)
     palavras = [linha[0].split(" ")[1] for linha in n["substantivos"]]
-    por_inicial = {_sem_acento(p)[0] for p in palavras}
+    por_inicial = {sem_acento(p)[0] for p in palavras}
     for k in range(90):
         iniciais = embaralhar(sorted(por_inicial), ("iniciais", k))[: 3 + k % 2]
-        tres = [embaralhar((p for p in palavras if _sem_acento(p)[0] == i), ("alfabética", k))[0] for i in iniciais]
-        certo = sorted(tres, key=_sem_acento)
+        tres = [embaralhar((p for p in palavras if sem_acento(p)[0] == i), ("alfabética", k))[0] for i in iniciais]
+        certo = sorted(tres, key=sem_acento)
         chave = ("palavras: " + ", ".join(certo),)
         verificador = {"tipo": "sequencia", "elementos": certo}
         yield Pedido("ordenação: alfabética", {"x": ", ".join(tres)}, ", ".join(certo), verificador, chave)
@@ -144,12 +145,12 @@ def formatos(n: Nucleo) -> Iterator[Pedido]:
     for k, (nome,) in enumerate(embaralhar(n["nomes"], "json")):
         idade, (cidade,) = 5 + resumo("idade", nome) % 70, embaralhar(n["cidades"], ("json", nome))[0]
         dados = [{"nome": nome, "idade": idade}, {"nome": nome, "cidade": cidade}][k % 2]
-        yield _json(dados)
+        yield pedido_json(dados)
     vendidos = {"fruta", "roupa", "móvel", "ferramenta", "utensílio de cozinha", "material escolar", "bebida"}
     for palavra in embaralhar(
         (i for nome, itens in n["grupos"] if nome in vendidos for i in itens.split("/")), "preço"
     )[:45]:
-        yield _json({"produto": palavra, "preço": 2 + resumo("preço", palavra) % 98})
+        yield pedido_json({"produto": palavra, "preço": 2 + resumo("preço", palavra) % 98})
     for com_artigo, *_ in n["substantivos"]:
         palavra = com_artigo.split(" ")[1]
         if len(palavra) <= 7:
@@ -173,7 +174,8 @@ MOLDES_DE_ASPAS = (
 )  # fmt: skip
 
 
-def _json(dados: dict[str, str | int]) -> Pedido:
+def pedido_json(dados: dict[str, str | int]) -> Pedido:
+    """Dados a escrever em JSON."""
     texto = json.dumps(dados, ensure_ascii=False)
     entrada = "; ".join(f"{campo}: {valor}" for campo, valor in dados.items())
     return Pedido("JSON", {"x": entrada}, texto, {"tipo": "json", "texto": texto}, (f"json: {entrada}",))

@@ -24,12 +24,17 @@ PAD_TOKEN_ID = 50256
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """Molde de um prompt: uma abertura e o que vem antes da instrução, do contexto e da resposta."""
+    """Molde de um prompt: uma abertura e o que vem antes da instrução, do contexto e da resposta.
+
+    Se a resposta continua a linha do cabeçalho, o espaço que os separa fica em `separator`, e não no fim de `response`:
+    num BPE o espaço pertence à palavra seguinte, e um prompt que acabasse nele pediria um token que o treino não viu.
+    """
 
     opening: str
     instruction: str
     context: str
     response: str
+    separator: str = ""
 
     def prompt(self, entry: Mapping[str, Any]) -> str:
         """Enunciado e contexto, se houver; a resposta vem depois, com :attr:`response` na frente."""
@@ -40,13 +45,15 @@ class PromptTemplate:
 
 _ALPACA_TASK = "Below is an instruction that describes a task."
 _ALPACA_ORDER = "Write a response that appropriately completes the request."
-#: Por nome: Alpaca (Taori et al., 2023), Phi-3 (Abdin et al., 2024) e o do livro, em português e curto.
+#: Por nome: Alpaca (Taori et al., 2023), Phi-3 (Abdin et al., 2024) e dois do livro, em português; o curto serve a
+#: modelos pequenos: gasta poucos tokens, e nele as palavras da resposta são os mesmos tokens que no meio de uma frase.
 TEMPLATES: dict[str, PromptTemplate] = {
     "alpaca": PromptTemplate(
         f"{_ALPACA_TASK} {_ALPACA_ORDER}", "\n\n### Instruction:\n", "\n\n### Input:\n", "\n\n### Response:\n"
     ),
     "phi3": PromptTemplate("", "<|user|>\n", "\n", "\n<|assistant|>\n"),
     "portugues": PromptTemplate("", "### Instrução:\n", "\n\n### Contexto:\n", "\n\n### Resposta:\n"),
+    "curto": PromptTemplate("", "Pedido: ", "\nTexto: ", "\nResposta:", " "),
 }
 
 
@@ -76,7 +83,7 @@ def format_input(entry: Mapping[str, Any], *, template: str | PromptTemplate = "
 def format_example(entry: Mapping[str, Any], *, template: str | PromptTemplate = "alpaca") -> str:
     """Texto inteiro de um item: prompt, cabeçalho da resposta e resposta (`output`)."""
     chosen = get_template(template)
-    return f"{chosen.prompt(entry)}{chosen.response}{entry['output']}"
+    return f"{chosen.prompt(entry)}{chosen.response}{chosen.separator}{entry['output']}"
 
 
 def split_instructions(

@@ -65,17 +65,49 @@ def respond(
         ValueError: prompt que não deixa espaço para a resposta no contexto do modelo.
     """
     chosen = get_template(template)
-    ids = encode(chosen.prompt(entry) + chosen.response, tokenizer)
-    context = model.cfg.context_length
-    if len(ids) >= context:
-        raise ValueError(
-            f"o prompt tem {len(ids)} tokens e o contexto do modelo é de {context}: encurte a instrução ou o contexto "
-            "dado, ou use um molde menor."
-        )
-    device = next(model.parameters()).device
-    idx = torch.tensor([ids], device=device)  # (1, T)
-    out = generate(model, idx, max_new_tokens, context, eos_id=eos_id(tokenizer), **sampling)
-    return extract_response(out[0, len(ids) :].tolist(), tokenizer, template=chosen)
+    ids = _prompt_ids(model, tokenizer, entry, chosen)
+    return _answers(model, tokenizer, [ids], chosen, max_new_tokens, **sampling)[0]
+
+
+def respond_all(
+    model: nn.Module,
+    tokenizer: Any,
+    data: Sequence[Mapping[str, Any]],
+    *,
+    template: str | PromptTemplate = "alpaca",
+    max_new_tokens: int = 64,
+    batch_size: int = 64,
+) -> list[str]:
+    """Respostas gulosas a muitos itens, as mesmas de :func:`respond`, em lotes.
+
+    Cada lote junta prompts com o mesmo número de tokens: nenhum precisa de preenchimento.
+
+    Parâmetros:
+        data: itens.
+        batch_size: prompts por lote, no máximo.
+        Os outros, como em :func:`respond`.
+
+    Devolve:
+        Uma resposta por item, na ordem deles.
+
+    Erros:
+        ValueError: `batch_size` < 1, e os de :func:`respond`.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size}: esperado um inteiro ≥ 1.")
+    chosen = get_template(template)
+    prompts = [_prompt_ids(model, tokenizer, entry, chosen) for entry in data]
+    by_length: dict[int, list[int]] = {}
+    for number, ids in enumerate(prompts):
+        by_length.setdefault(len(ids), []).append(number)
+    answers = [""] * len(prompts)
+    for numbers in by_length.values():
+        for start in range(0, len(numbers), batch_size):
+            group = numbers[start : start + batch_size]
+            found = _answers(model, tokenizer, [prompts[n] for n in group], chosen, max_new_tokens)
+            for number, answer in zip(group, found, strict=True):
+                answers[number] = answer
+    return answers
 
 
 def generate_responses(
@@ -117,6 +149,30 @@ def generate_responses(
     write_json(path, filled)
     progress_path.unlink(missing_ok=True)
     return filled
+
+
+def _prompt_ids(model: nn.Module, tokenizer: Any, entry: Mapping[str, Any], template: PromptTemplate) -> list[int]:
+    ids = encode(template.prompt(entry) + template.response, tokenizer)
+    if len(ids) >= model.cfg.context_length:
+        raise ValueError(
+            f"o prompt tem {len(ids)} tokens e o contexto do modelo é de {model.cfg.context_length}: encurte a "
+            "instrução ou o contexto dado, ou use um molde menor."
+        )
+    return ids
+
+
+def _answers(
+    model: nn.Module,
+    tokenizer: Any,
+    prompts: Sequence[list[int]],
+    template: PromptTemplate,
+    max_new_tokens: int,
+    **sampling: Any,
+) -> list[str]:
+    """Respostas a prompts do mesmo comprimento."""
+    idx = torch.tensor(prompts, device=next(model.parameters()).device)  # (B, T)
+    out = generate(model, idx, max_new_tokens, model.cfg.context_length, eos_id=eos_id(tokenizer), **sampling)
+    return [extract_response(row, tokenizer, template=template) for row in out[:, idx.shape[1] :].tolist()]
 
 
 def _answers_so_far(path: Path, summary: str) -> list[str]:

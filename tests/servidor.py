@@ -19,6 +19,7 @@ class Pedido:
     faixa: str | None
     codigo: int = 0
     enviados: int = 0
+    recebido: bytes = b""
 
 
 class Atendente(BaseHTTPRequestHandler):
@@ -28,6 +29,12 @@ class Atendente(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.pedido = Pedido(self.path, self.headers.get("Range"))
+        with self.server.tranca:
+            self.server.pedidos.append(self.pedido)
+        self.server.rotas.get(self.path, codigo(404))(self)
+
+    def do_POST(self) -> None:
+        self.pedido = Pedido(self.path, None, recebido=self.rfile.read(int(self.headers["Content-Length"])))
         with self.server.tranca:
             self.server.pedidos.append(self.pedido)
         self.server.rotas.get(self.path, codigo(404))(self)

@@ -5,11 +5,13 @@ from functools import partial
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from modelos import modelo_pequeno, um_fio  # noqa: F401
 from torch.utils.data import DataLoader
 
-from llmdefinitions import get_tokenizer
+from llmdefinitions import calc_loss_loader, get_tokenizer
 from llmdefinitions.bpe import train_bpe
 from llmdefinitions.config import IGNORE_INDEX
 from llmdefinitions.instruction import (
@@ -69,8 +71,17 @@ def test_phi3_e_o_proprio():
     assert format_example(ITEM, template=proprio) == "P: Dê o plural. / flor R: flores"
 
 
+def test_no_molde_curto_o_espaco_e_da_resposta_e_o_prompt_de_gerar_e_o_do_treino():
+    tokenizador = train_bpe(["Pedido: Dê o plural.\nTexto: flor\nResposta: flores"] * 3, 280)
+    ids = encode_example(ITEM, tokenizador, template="curto")
+    assert tokenizador.decode(list(ids)) == "Pedido: Dê o plural.\nTexto: flor\nResposta: flores"
+    prompt = tokenizador.encode(format_input(ITEM, template="curto") + TEMPLATES["curto"].response).ids
+    assert ids[: ids.prompt_length] == prompt
+    assert tokenizador.decode(ids[ids.prompt_length :]) == " flores"
+
+
 def test_molde_desconhecido():
-    with pytest.raises(ValueError, match="'vicuna' desconhecido: use um de alpaca, phi3, portugues"):
+    with pytest.raises(ValueError, match="'vicuna' desconhecido: use um de alpaca, phi3, portugues, curto"):
         format_input(ITEM, template="vicuna")
 
 
@@ -219,6 +230,51 @@ def test_lotes_da_fonte_4(espelho, gpt2):
         shuffle=True,
         drop_last=True,
     )
-    formatos = [tuple(x.shape) for x, _ in loader]
-    assert formatos[:2] == [(8, 61), (8, 76)]
-    assert len(formatos) == 116
+    lotes = list(loader)
+    assert [tuple(x.shape) for x, _ in lotes[:2]] == [(8, 61), (8, 76)]
+    assert all(x.shape == y.shape and len(x) == 8 for x, y in lotes)
+    assert len(lotes) == 116
+    # O primeiro exemplo do último lote, que a fonte imprime: preenchido com 50256, e só o primeiro deles é alvo.
+    entradas, alvos = (t[0].tolist() for t in lotes[-1])
+    texto = gpt2.decode(entradas[: entradas.index(FIM)])
+    assert texto.startswith("Below is an instruction that describes a task.")
+    fim = entradas.index(FIM)
+    assert set(entradas[fim:]) == {FIM}
+    assert alvos[: fim - 1] == entradas[1:fim]
+    assert alvos[fim - 1] == FIM
+    assert set(alvos[fim:]) == {IGNORE_INDEX}
+
+
+def test_a_perda_inicial_da_fonte_4_e_a_media_dos_cinco_primeiros_lotes(espelho, gpt2):
+    """A conta da fonte, refeita exemplo a exemplo; o valor dela (3,826) pede os pesos do GPT-2 médio, que são da rede.
+
+    O modelo é minúsculo e sorteado, mas com o vocabulário do GPT-2, de modo que os lotes são os de verdade.
+    """
+    pares = json.loads((espelho / "instruction-data.json").read_text(encoding="utf-8"))
+    treino, _, _ = split_instructions(pares)
+    dados = InstructionDataset(treino, gpt2)
+    modelo = modelo_pequeno(5, vocab_size=50257, context_length=128, emb_dim=4, n_heads=1, drop_rate=0.0).eval()
+    torch.manual_seed(123)
+    loader = DataLoader(
+        dados, batch_size=8, collate_fn=partial(custom_collate_fn, allowed_max_length=1024), shuffle=True
+    )
+    with torch.no_grad():
+        perda = calc_loss_loader(loader, modelo, "cpu", num_batches=5)
+        # O DataLoader sorteia antes uma semente para os seus processos, e só depois a da ordem.
+        torch.manual_seed(123)
+        torch.empty((), dtype=torch.int64).random_()
+        ordem = torch.randperm(len(dados), generator=torch.Generator().manual_seed(_semente_do_sorteio())).tolist()
+        medias = []
+        for lote in range(5):
+            soma, alvos = 0.0, 0
+            for i in ordem[8 * lote : 8 * lote + 8]:
+                ids = torch.tensor([*dados[i], FIM])
+                soma += F.cross_entropy(modelo(ids[None, :-1])[0], ids[1:], reduction="sum").item()
+                alvos += len(ids) - 1
+            medias.append(soma / alvos)
+    # Médias de centenas de parcelas em float32, somadas em outra ordem.
+    assert perda == pytest.approx(sum(medias) / 5, rel=1e-5)
+
+
+def _semente_do_sorteio() -> int:
+    return int(torch.empty((), dtype=torch.int64).random_().item())

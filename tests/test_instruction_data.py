@@ -1,6 +1,7 @@
 """O conjunto de instruções em português: o arquivo, a divisão, os verificadores, e o leitor que recusa o malformado."""
 
 import copy
+import hashlib
 import json
 import re
 import sys
@@ -55,7 +56,7 @@ def test_o_gerador_refaz_os_dois_arquivos_byte_a_byte() -> None:
 
 def test_tamanho_categorias_e_equilibrio(conjunto: list[dict]) -> None:
     conta = Counter(e["categoria"] for e in conjunto)
-    assert 2400 <= len(conjunto) <= 3200
+    assert 7500 <= len(conjunto) <= 8000
     assert len(conta) >= 18
     assert min(conta.values()) >= 30
     assert max(conta.values()) <= 0.10 * len(conjunto)
@@ -109,6 +110,8 @@ def test_a_pontuacao_final_e_a_da_categoria(conjunto: list[dict]) -> None:
 
 def test_ninguem_escreve_errado(conjunto: list[dict]) -> None:
     erradas = {errada for _, errada in instrucoes.ler_nucleo()["ortografia"]}
+    grafias = instrucoes.ler_nucleo(instrucoes.NUCLEO / "reforco")["grafias"]
+    erradas |= {par.partition(":")[2] for (linha,) in grafias for par in linha.split("/")}
     frequentes = {"mais bom", "menas", "seje", "esteje", "concerteza", "apartir", "derrepente", "a nível de", "haviam"}
     for e in conjunto:
         # O que se mostra errado de propósito fica de fora: a pergunta de ortografia e a frase a corrigir.
@@ -148,12 +151,32 @@ def test_abre_com_datasets(conjunto: list[dict], tmp_path: Path, monkeypatch: py
 # A divisão
 
 
-def test_fracoes_da_divisao(conjunto: list[dict], partes: dict[str, list[dict]]) -> None:
-    fracoes = {nome: len(lista) / len(conjunto) for nome, lista in partes.items()}
+def test_a_divisao_e_a_mesma_com_o_reforco_e_sem_ele(conjunto: list[dict], partes: dict[str, list[dict]]) -> None:
+    sem_reforco = instrucoes.redigir(instrucoes.escolher(instrucoes.ler_nucleo()), instrucoes.ler_formulacoes())
+    instrucoes.repartir(sem_reforco)
+    conta = Counter(e["parte"] for e in sem_reforco)
+    fracoes = {nome: n / len(sem_reforco) for nome, n in conta.items()}
     # Um ponto de folga: grupos indivisíveis e categorias pequenas não deixam acertar a fração exata.
     assert fracoes == pytest.approx({"treino": 0.85, "validacao": 0.05, "teste": 0.10}, abs=0.01)
+
+    def em_texto(entradas: list[dict]) -> set[str]:
+        return {json.dumps(e, ensure_ascii=False) for e in entradas}
+
+    for nome in ("validacao", "teste"):
+        assert em_texto(partes[nome]) == em_texto([e for e in sem_reforco if e["parte"] == nome])
+    assert em_texto(sem_reforco) <= em_texto(conjunto)
     for lista in (partes["treino"], partes["teste"]):
         assert {e["categoria"] for e in lista} == {e["categoria"] for e in conjunto}
+
+
+def test_o_teste_e_sempre_o_mesmo(partes: dict[str, list[dict]]) -> None:
+    """As medidas publicadas são destes itens: quem mudar um tem de medir tudo de novo, e mudar o resumo aqui."""
+    linhas = "\n".join(json.dumps(e, ensure_ascii=False, sort_keys=True) for e in partes["teste"])
+    assert len(partes["teste"]) == 329
+    assert (
+        hashlib.sha256(linhas.encode()).hexdigest()
+        == "a509a930ddd8f966369765f83481ee9ebeb93595ebcbfa32d84cc0af3b5addd2"
+    )
 
 
 def test_nenhum_item_passa_de_uma_parte_a_outra(partes: dict[str, list[dict]]) -> None:
@@ -170,8 +193,13 @@ def test_os_itens_sao_os_que_se_perguntam(conjunto: list[dict]) -> None:
         if e["categoria"] in de_palavra:
             palavra = re.search(r'"([^"]+)"', re.sub('"[oa]"', "", pedido))
             assert (palavra[1] if palavra else e["input"]) == e["itens"][0], e
-        elif e["categoria"] in {"sentimento", "tema", "sim ou não", "resumo", "extração"}:
+        elif e["categoria"] in {"sentimento", "tema", "resumo", "extração"}:
             assert e["itens"] == [e["input"]]
+        elif e["categoria"] == "sim ou não":
+            # No reforço a frase pode estar no passado, e o item dela é a do presente: muda só o verbo.
+            item, texto = (re.sub(r"\.$", "", t).split() for t in (e["itens"][0], e["input"]))
+            assert len(item) == len(texto)
+            assert sum(a != b for a, b in zip(item, texto, strict=True)) <= 1, e
         elif e["categoria"] in {"aritmética", "comparação", "conversão de unidades"}:
             numeros, do_item = (set(re.findall(r"\d+(?:\.\d{3})*", t)) for t in (pedido, e["itens"][0]))
             assert numeros <= do_item or "metade" in pedido, e  # a metade de 8 tem o item "2 × 4"

@@ -1,16 +1,22 @@
 """Intervalos: conferidos com a teoria normal, com todas as reamostras enumeradas e por contas à mão."""
 
 import itertools
+import statistics
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from llmdefinitions.intervals import (
     Interval,
     difference_interval,
+    expanded_level,
     mean_interval,
     paired_interval,
     proportion_interval,
+    rate_interval,
+    student_interval,
 )
 
 
@@ -28,10 +34,34 @@ def test_media_e_intervalo_perto_do_da_teoria_normal():
 def test_igual_ao_que_sai_de_todas_as_reamostras_possiveis():
     valores = [0.0, 1.0, 5.0]
     medias = sorted(np.mean(amostra) for amostra in itertools.product(valores, repeat=3))  # as 27, igualmente prováveis
-    achado = mean_interval(valores, level=0.8, resamples=20_000)
-    # As 27 médias são poucas e os quantis de 10% e 90% caem em degraus largos: o sorteio acerta o degrau.
-    assert achado.low == pytest.approx(medias[round(0.1 * 26)])
-    assert achado.high == pytest.approx(medias[round(0.9 * 26)])
+    achado = mean_interval(valores, level=0.5, resamples=20_000)
+    # Efron (1987): o lugar, pela fração de médias abaixo da estimativa; a assimetria, pelas médias sem um dos valores.
+    normal = statistics.NormalDist()
+    lugar = normal.inv_cdf(np.mean([(m < 2) + (m == 2) / 2 for m in medias]))
+    desvios = np.mean([3.0, 2.5, 0.5]) - np.array([3.0, 2.5, 0.5])
+    aceleracao = sum(desvios**3) / (6 * sum(desvios**2) ** 1.5)
+    # Com 3 casos, os quartis do t (±0,8165) vezes √(3/2) são ±1.
+    for z, limite in ((-1, achado.low), (1, achado.high)):
+        quantil = normal.cdf(lugar + (lugar + z) / (1 - aceleracao * (lugar + z)))
+        # As 27 médias são poucas, e os quantis caem em degraus largos: o sorteio acerta o degrau.
+        assert limite == pytest.approx(medias[int(27 * quantil)])
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12) | st.lists(st.sampled_from([0.0, 1.0]), min_size=2))
+@settings(max_examples=60, deadline=None)
+def test_o_intervalo_contem_a_estimativa_e_nao_sai_do_que_se_viu(valores):
+    achado = mean_interval(valores, resamples=300)
+    folga = 1e-9 * max(map(abs, valores))
+    assert min(valores) - folga <= achado.low <= achado.estimate + folga
+    assert achado.estimate - folga <= achado.high <= max(valores) + folga
+
+
+def test_poucos_casos_pedem_mais_dos_percentis():
+    assert expanded_level(0.5, 3) == pytest.approx(0.6827, abs=1e-4)  # ±1 desvio da normal
+    assert expanded_level(0.95, 10**6) == pytest.approx(0.95, abs=1e-6)
+    niveis = [expanded_level(0.95, n) for n in (2, 3, 5, 10, 30, 82)]
+    assert niveis == sorted(niveis, reverse=True)
+    assert mean_interval([0.0, 1.0]) == Interval(0.5, 0.0, 1.0, 2)  # dois casos: tudo o que se viu
 
 
 def test_diferenca_de_amostras_de_tamanhos_diferentes():
@@ -57,6 +87,17 @@ def test_mais_confianca_e_intervalo_maior():
     valores = list(range(20))
     estreito, largo = mean_interval(valores, level=0.5), mean_interval(valores, level=0.99)
     assert largo.low < estreito.low < estreito.high < largo.high
+
+
+def test_com_cinco_valores_o_meio_intervalo_e_o_da_tabela_t():
+    valores = [1.0, 2.0, 3.0, 4.0, 5.0]
+    meia = 2.776 * np.sqrt(2.5 / 5)  # t de 97,5% com 4 graus de liberdade, nas tabelas; variância 2,5
+    achado = student_interval(valores)
+    assert (achado.estimate, achado.n) == (3.0, 5)
+    assert (achado.low, achado.high) == pytest.approx((3 - meia, 3 + meia), abs=1e-3)  # a tabela tem três casas
+    assert student_interval([2.0, 2.0]) == Interval(2.0, 2.0, 2.0, 2)
+    with pytest.raises(ValueError, match=r"1 valor\(es\)"):
+        student_interval([1.0])
 
 
 def test_contem():
@@ -87,6 +128,13 @@ def test_proporcao_de_wilson_e_a_raiz_da_equacao_dele():
         for p in (achado.low, achado.high):
             assert (acertos / n - p) ** 2 == pytest.approx(z * z * p * (1 - p) / n, abs=1e-12)
         assert achado.low <= acertos / n <= achado.high
+
+
+def test_taxa_e_a_proporcao_dos_verdadeiros():
+    assert rate_interval([True, False, 1, 0.0]) == proportion_interval(2, 4)
+    assert rate_interval([False] * 20).high > 0.1  # nenhum em 20 não prova que não há
+    with pytest.raises(ValueError, match="0 casos"):
+        rate_interval([])
 
 
 def test_pareado_e_o_t_das_diferencas():

@@ -12,7 +12,7 @@ from modelos import modelo_pequeno, um_fio  # noqa: F401
 from llmdefinitions import responses
 from llmdefinitions.bpe import train_bpe
 from llmdefinitions.instruction import PromptTemplate
-from llmdefinitions.responses import FIELD, extract_response, generate_responses, respond
+from llmdefinitions.responses import FIELD, extract_response, generate_responses, respond, respond_all
 from llmdefinitions.tokenizer import encode, eos_id
 
 CURTO = PromptTemplate("", "P:", "/", "R:")
@@ -59,9 +59,25 @@ def test_responde_a_continuacao_gulosa_do_prompt(modelo, tokenizador):
     assert resposta == tokenizador.decode(novos).strip()
 
 
-def test_prompt_que_nao_cabe(modelo, tokenizador):
+@pytest.mark.parametrize("funcao", [respond, lambda *args, **opcoes: respond_all(*args[:2], [args[2]], **opcoes)])
+def test_prompt_que_nao_cabe(modelo, tokenizador, funcao):
     with pytest.raises(ValueError, match="o prompt tem 84 tokens e o contexto do modelo é de 64"):
-        respond(modelo, tokenizador, {"instruction": "a" * 80}, template=CURTO)
+        funcao(modelo, tokenizador, {"instruction": "a" * 80}, template=CURTO)
+
+
+@pytest.mark.parametrize("lote", [1, 3, 64])
+def test_responder_a_todos_e_responder_a_cada_um(modelo, tokenizador, lote):
+    # Comprimentos misturados: os lotes têm de devolver cada resposta ao seu item.
+    itens = [{"instruction": "abc" * (1 + n % 3), "input": "i" * (n % 2)} for n in range(10)]
+    juntas = respond_all(modelo, tokenizador, itens, template=CURTO, max_new_tokens=6, batch_size=lote)
+    assert juntas == [respond(modelo, tokenizador, item, template=CURTO, max_new_tokens=6) for item in itens]
+    assert len(set(juntas)) > 1
+
+
+def test_responder_a_nenhum_e_lote_que_nao_serve(modelo, tokenizador):
+    assert respond_all(modelo, tokenizador, []) == []
+    with pytest.raises(ValueError, match="batch_size=0"):
+        respond_all(modelo, tokenizador, DADOS, batch_size=0)
 
 
 def test_grava_todas_na_ordem_e_nao_deixa_andamento(modelo, tokenizador, tmp_path):

@@ -1,0 +1,75 @@
+"""O treino de cópia: linhas que se repetem, só o que se pode copiar na perda, e um modelo que passa a copiar."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from modelos import iguais, modelo_pequeno, pesos, um_fio  # noqa: F401
+
+from llmdefinitions.config import IGNORE_INDEX
+from llmdefinitions.copy_practice import CopyBatches, practice_copying
+from llmdefinitions.copying import copy_losses
+
+
+def lotes(n, **opcoes):
+    corrente = iter(CopyBatches(50, **opcoes))
+    return [next(corrente) for _ in range(n)]
+
+
+@given(st.integers(3, 12), st.integers(13, 40), st.integers(1, 5), st.integers(0, 9))
+def test_o_que_conta_e_o_que_ja_apareceu_na_linha_no_mesmo_passo(maior, linha, tamanho, semente):
+    for x, y in lotes(2, batch_size=tamanho, row_length=linha, longest=maior, seed=semente):
+        assert x.shape == y.shape == (tamanho, linha)
+        assert x.min() >= 0
+        assert x.max() < 50
+        for entradas, alvos in zip(x.tolist(), y.tolist(), strict=True):
+            inteira = [*entradas, alvos[-1]]
+            contam = [t for t, alvo in enumerate(alvos) if alvo != IGNORE_INDEX]
+            # Conta um sufixo da linha, e ele começa uma posição depois do fim da primeira vez.
+            assert contam == list(range(contam[0], linha)) if contam else linha <= maior
+            periodo = contam[0]
+            assert 3 <= periodo <= maior
+            assert [alvos[t] for t in contam] == [inteira[t + 1 - periodo] for t in contam]
+
+
+def test_a_mesma_semente_da_os_mesmos_lotes_e_outra_nao():
+    um, outro, diferente = lotes(3), lotes(3), lotes(3, seed=7)
+    assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(um, outro, strict=True))
+    assert not torch.equal(um[0][0], diferente[0][0])
+    assert not torch.equal(um[0][0], um[1][0])
+
+
+def test_o_modelo_passa_a_copiar_o_que_nunca_viu(um_fio):  # noqa: F811
+    modelo = modelo_pequeno(2, vocab_size=20, context_length=24, drop_rate=0.0)
+    antes = copy_losses(modelo, length=5, n=64, seed=5)
+    registro = practice_copying(
+        modelo, steps=120, lr=0.01, optimizer="adamw", row_length=24, longest=5, precision="float32"
+    )
+    depois = copy_losses(modelo, length=5, n=64, seed=5)
+    # Sem copiar, a segunda vez custa o mesmo que a primeira; copiando, bem menos que ln V.
+    assert antes.second == pytest.approx(antes.first, abs=0.3)
+    assert depois.second < 0.6 * antes.second
+    assert registro.steps == 120
+    assert not modelo.training
+
+
+def test_repete_com_a_mesma_semente(um_fio):  # noqa: F811
+    um, outro = (modelo_pequeno(1, vocab_size=30, context_length=16) for _ in range(2))
+    for modelo in (um, outro):
+        practice_copying(modelo, steps=3, row_length=16, longest=4, precision="float32")
+    assert iguais(pesos(um), pesos(outro))
+
+
+@pytest.mark.parametrize(
+    ("opcoes", "mensagem"),
+    [
+        ({"longest": 2}, "longest=2"),
+        ({"longest": 16, "row_length": 16}, "longest < row_length"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"row_length": 64}, "maior que o contexto do modelo, 16"),
+    ],
+)
+def test_opcoes_que_nao_servem(opcoes, mensagem):
+    modelo = modelo_pequeno(1, vocab_size=30, context_length=16)
+    with pytest.raises(ValueError, match=mensagem):
+        practice_copying(modelo, **{"steps": 1, "row_length": 8, "longest": 4, **opcoes})
