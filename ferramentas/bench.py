@@ -1,6 +1,6 @@
 """Mede o módulo ao lado de outras implementações e diz se cada meta de velocidade e memória foi cumprida.
 
-Uso: python ferramentas/bench.py [treino] [geracao] [janelas] [minipt]   (sem nomes, todas)
+Uso: python ferramentas/bench.py [treino] [geracao] [janelas] [minipt] [pagina] [lora]   (sem nomes, todas)
 
 As implementações se revezam rodada a rodada e o que vale é a mediana das razões: numa máquina compartilhada o tempo
 absoluto varia muito, e a razão entre vizinhos, pouco. Grava `_build/relatorios/bench.json` e `bench.md`. Uma meta não
@@ -26,8 +26,8 @@ from ambiente import gravar_atomico
 from andamento import duracao
 from relatorios import PASTA
 
-PACOTES = ("torch", "transformers", "tiktoken", "tokenizers", "numpy", "llms-from-scratch", "llmdefinitions")
-SECOES = ("treino", "geracao", "janelas", "minipt")
+PACOTES = ("torch", "transformers", "peft", "tiktoken", "tokenizers", "numpy", "llms-from-scratch", "llmdefinitions")
+SECOES = ("treino", "geracao", "janelas", "minipt", "pagina", "lora")
 
 
 def principal(argumentos: list[str]) -> int:

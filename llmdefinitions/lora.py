@@ -60,9 +60,13 @@ class LoRALayer(nn.Module):
         """A correção do peso de um `nn.Linear`, s·(A·B)ᵀ: `(saída, entrada)`."""
         return self.scale * (self.A @ self.B).T
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`(..., entrada)` → `(..., saída)`."""
-        return self.scale * (self.dropout(x) @ self.A @ self.B)
+    def forward(self, x: Tensor, base: Tensor | None = None) -> Tensor:
+        """`(..., entrada)` → `(..., saída)`, já somada a `base` `(..., saída)` se ela vem."""
+        low = self.scale * (self.dropout(x) @ self.A)  # (..., r): a escala entra onde há menos números
+        if base is None:
+            return low @ self.B
+        # Produto e soma numa operação só, sem tensores `(..., saída)` de passagem.
+        return torch.addmm(base.reshape(-1, base.shape[-1]), low.reshape(-1, self.rank), self.B).view_as(base)
 
 
 class LinearWithLoRA(nn.Module):
@@ -98,7 +102,7 @@ class LinearWithLoRA(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(..., entrada)` → `(..., saída)`."""
-        return self.linear(x) if self.merged else self.linear(x) + self.lora(x)
+        return self.linear(x) if self.merged else self.lora(x, self.linear(x))
 
     @torch.no_grad()
     def corrected_weight(self) -> Tensor:
@@ -136,7 +140,7 @@ class LinearWithDoRA(LinearWithLoRA):
         """`(..., entrada)` → `(..., saída)`."""
         if self.merged:
             return self.linear(x)
-        turned = (F.linear(x, self.linear.weight) + self.lora(x)) * (self.magnitude / self._norm())
+        turned = self.lora(x, F.linear(x, self.linear.weight)) * (self.magnitude / self._norm())
         return turned if self.linear.bias is None else turned + self.linear.bias
 
     @torch.no_grad()

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from gpt2_aleatorio import TOLERANCIA, gpt2
+from gpt2_aleatorio import TOLERANCIA, gpt2, transformers
 from modelos import ids_sorteados, iguais, modelo_pequeno, pesos, um_fio  # noqa: F401
 from safetensors.torch import save_file
 
@@ -12,6 +12,7 @@ from llmdefinitions.adapters import load_lora, load_peft, save_lora, save_peft
 from llmdefinitions.gpt2_format import config_from_gpt2, from_gpt2_state
 from llmdefinitions.lora import apply_lora, lora_modules, lora_state_dict
 from llmdefinitions.model import GPTModel
+from llmdefinitions.pretrained import load_pretrained, pretrained_folder
 
 peft = pytest.importorskip("peft")
 # O peft pergunta ao transformers por um nome que este já aposentou; não é código nosso.
@@ -111,6 +112,25 @@ def test_adaptador_do_peft_da_os_mesmos_logits_aqui(tmp_path, alvos, opcoes):
     la.save_pretrained(tmp_path)
     nosso, ids = load_peft(_nosso(gpt2()), tmp_path), ids_sorteados(2, 9)
     torch.testing.assert_close(nosso.eval()(ids), la(ids).logits, **TOLERANCIA)
+
+
+def test_no_mini_pt_so_o_arredondamento_separa_as_duas_bibliotecas(tmp_path):
+    """Logits de ordem 20 em float32 não cabem em 1e-5, com ou sem adaptador; em float64 sobra muito menos que isso."""
+    transformers.utils.logging.disable_progress_bar()
+    base, _ = load_pretrained("mini-pt")
+    deles = transformers.GPT2LMHeadModel.from_pretrained(pretrained_folder("mini-pt")).float().eval()
+    ids = ids_sorteados(2, 32, vocab_size=base.cfg.vocab_size)
+    with torch.no_grad():
+        sem_adaptador = (base.eval()(ids) - deles(ids).logits).abs().max()
+        nosso = _com_b_sorteado(apply_lora(base, 4, 1.0))
+        save_peft(nosso, tmp_path / "a")
+        la = peft.PeftModel.from_pretrained(deles, tmp_path / "a").eval()
+        volta = load_peft(load_pretrained("mini-pt")[0], tmp_path / "a").eval()
+        # O adaptador não acrescenta erro de outra ordem ao que a base já tem.
+        assert (nosso(ids) - la(ids).logits).abs().max() < 5 * sem_adaptador
+        ida, la, volta = nosso.double()(ids), la.double()(ids).logits, volta.double()(ids)
+    torch.testing.assert_close(la, ida, rtol=0, atol=1e-5)
+    torch.testing.assert_close(volta, ida, rtol=0, atol=1e-5)
 
 
 def test_da_volta_inteira_sem_mudar(tmp_path):

@@ -100,6 +100,20 @@ def test_dropout_so_na_correcao_e_so_no_treino():
     assert not torch.equal(camada.train()(x), camada(x))
 
 
+@pytest.mark.parametrize("formato", [(8,), (5, 8), (2, 3, 8)])
+def test_a_correcao_somada_na_mesma_operacao_e_a_soma_das_duas(formato):
+    camada = LinearWithLoRA(nn.Linear(8, 6), 4, 3.0)
+    nn.init.normal_(camada.lora.B)
+    x = torch.randn(formato, requires_grad=True)
+    partes = camada.linear(x) + camada.lora(x)
+    torch.testing.assert_close(camada(x), partes, **PERTO)
+    peso = torch.randn_like(partes)
+    for junto, separado in zip(
+        *(torch.autograd.grad(y, (x, *camada.lora.parameters()), peso) for y in (camada(x), partes)), strict=True
+    ):
+        torch.testing.assert_close(junto, separado, **PERTO)
+
+
 # --- no modelo
 
 
