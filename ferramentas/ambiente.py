@@ -22,7 +22,7 @@ RAIZ = Path(__file__).resolve().parent.parent
 VENV = RAIZ / ".venv"
 # Tudo que, mudando, pede nova instalação.
 PEDIDOS, TRAVAS, PROJETO = "requirements.txt", "requirements-travas.txt", "pyproject.toml"
-BENCH = "requirements-bench.txt"
+BENCH, JUIZ = "requirements-bench.txt", "requirements-juiz.txt"
 INDICE_TORCH_CPU = "https://download.pytorch.org/whl/cpu"
 
 

@@ -94,7 +94,7 @@ def formatar() -> int:
 
 def unidade(*argumentos: str) -> int:
     """Testes do pacote, das ferramentas e da estrutura do livro, um processo por núcleo (`-n0` volta a um só)."""
-    escolha = ("-m", "not site and not navegador", "-n", str(os.cpu_count() or 1), "--dist", "worksteal")
+    escolha = ("-m", "not site and not navegador and not juiz", "-n", str(os.cpu_count() or 1), "--dist", "worksteal")
     # Com mais processos que núcleos livres, a espera ativa do OpenMP roubaria o tempo dos outros testes.
     return pytest("unidade", "tests", *escolha, *argumentos, OMP_WAIT_POLICY="PASSIVE")
 
@@ -102,16 +102,20 @@ def unidade(*argumentos: str) -> int:
 def cadernos() -> int:
     """Todo caderno roda de um kernel novo, sem erro e, no modo rápido, dentro do limite de tempo.
 
-    As execuções ficam no cache do site, que não as repete.
+    As execuções ficam no cache do site, que não as repete. Vão dois ao mesmo tempo, cada um com a metade dos núcleos:
+    os modelos daqui são pequenos demais para que uma conta se reparta bem entre muitos.
     """
+    nucleos = os.cpu_count() or 1
+    juntos = min(2, nucleos)
     limite = relatorios.limite_por_caderno()
     por_celula = int(limite * relatorios.FOLGA) + 30 if modo() == "rapido" else 24 * 3600
     shutil.rmtree(EXECUTADOS, ignore_errors=True)
     EXECUTADOS.mkdir(parents=True)
     for caderno in cadernos_do_livro():
         shutil.copy(RAIZ / caderno, EXECUTADOS)
-    opcoes = ("--nbmake", "--overwrite", f"--nbmake-timeout={por_celula}")
-    codigo = pytest("cadernos", str(EXECUTADOS), *opcoes, **COMO_O_SITE) or ferramenta("execucoes", str(EXECUTADOS))
+    opcoes = ("--nbmake", "--overwrite", f"--nbmake-timeout={por_celula}", "-n", str(juntos), "--dist", "worksteal")
+    variaveis = {**COMO_O_SITE, "OMP_NUM_THREADS": str(nucleos // juntos)}
+    codigo = pytest("cadernos", str(EXECUTADOS), *opcoes, **variaveis) or ferramenta("execucoes", str(EXECUTADOS))
     if codigo or modo() != "rapido":
         return codigo
     casos = relatorios.ler()["cadernos"]
@@ -128,13 +132,40 @@ def testes_site() -> int:
         extra["LIVRO_CHROMIUM"] = caminho
     if navegador.obrigatorio():
         extra["LIVRO_NAVEGADOR"] = "1"
-    return pytest("site", "tests", "-m", "site or navegador", **extra)
+    processos = ("-n", str(min(2, os.cpu_count() or 1)), "--dist", "worksteal")
+    return pytest("site", "tests", "-m", "site or navegador", *processos, **extra)
 
 
 def bench(*argumentos: str) -> int:
     """Instala a implementação de origem, sem dependências, e mede as duas lado a lado."""
     instalar = python("-m", "pip", "install", "--quiet", "--no-deps", "-r", ambiente.BENCH)
     return instalar or ferramenta("bench", *argumentos)
+
+
+def _com_o_juiz() -> dict[str, str]:
+    """Instala o servidor do juiz e os pesos numa pasta à parte, e devolve a variável que a põe no caminho do Python.
+
+    Fora do `.venv`: com o extra instalado nele, o capítulo 6 falaria com um servidor a cada construção do livro.
+    """
+    pasta, pedidos = RAIZ / "_build" / "juiz" / "pacotes", (RAIZ / ambiente.JUIZ).read_bytes()
+    carimbo = pasta / "pedidos.txt"
+    if not carimbo.is_file() or carimbo.read_bytes() != pedidos:
+        ambiente.apagar(pasta)
+        destino = ("--no-deps", "--target", str(pasta), "-r", ambiente.JUIZ)
+        if python("-m", "pip", "install", "--quiet", *destino):
+            raise ambiente.ErroDeUso("O juiz local não foi instalado: veja a mensagem do pip, acima, e a rede.")
+        ambiente.gravar_atomico(carimbo, pedidos)
+    return {"PYTHONPATH": str(pasta)}
+
+
+def juiz(*argumentos: str) -> int:
+    """Sobe o juiz local e grava os vereditos dele sobre os duelos do livro, ou continua de onde parou."""
+    return python(str(RAIZ / "ferramentas" / "juiz.py"), *argumentos, **_com_o_juiz())
+
+
+def testes_juiz() -> int:
+    """Os testes que conversam com o juiz de verdade; aqui nenhum é pulado por falta do extra."""
+    return pytest("juiz", "tests/test_judge_server.py", "-m", "juiz", **_com_o_juiz(), LIVRO_JUIZ="1")
 
 
 def mini_pt(*argumentos: str) -> int:
@@ -158,6 +189,11 @@ def mini_pt(*argumentos: str) -> int:
     fios = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // int(processos)))
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processos]
     return python(*torchrun, *programa, OMP_NUM_THREADS=fios)
+
+
+def experimentos() -> int:
+    """Refaz as medidas longas que os capítulos 4 e 5 mostram, uma depois da outra, para que não disputem a máquina."""
+    return ferramenta("experimentos_sft") or ferramenta("experimentos_lora")
 
 
 def servir() -> int:

@@ -44,9 +44,16 @@ ETAPAS = {
     "escala": Etapa("Lei de escala do mini-pt", lambda *extras: ferramenta("escala", *extras)),
     "bench": Etapa("Medições de velocidade", etapas.bench),
     "reproducao": Etapa("Reprodução do treino de referência", lambda *extras: ferramenta("reproducao", *extras)),
+    "experimentos": Etapa("Experimentos longos dos capítulos 4 e 5", etapas.experimentos),
+    "juiz": Etapa("Vereditos do juiz local", etapas.juiz),
+    "testes-juiz": Etapa("Testes do juiz local", etapas.testes_juiz),
     "recursos": Etapa("Tempo, memória e download dos cadernos", lambda: ferramenta("recursos")),
     "alunos": Etapa("Cadernos para a turma, sem e com soluções", lambda: ferramenta("alunos")),
     "zip": Etapa("O livro inteiro num zip", lambda *extras: ferramenta("pacote", *extras)),
+    "acessibilidade": Etapa(
+        "Acessibilidade e velocidade das páginas", lambda *extras: ferramenta("acessibilidade", *extras)
+    ),
+    "pdf": Etapa("O livro num PDF", lambda *extras: ferramenta("pdf", *extras)),
     "servir": Etapa("Servidor local", etapas.servir),
     "configurar": Etapa("Endereço do repositório", configurar.principal),
     "limpar": Etapa("Limpeza", etapas.limpar),
@@ -76,18 +83,38 @@ TAREFAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "escala": ("treina o mini-pt com menos tokens e ajusta a lei de escala", ("preparar", "escala")),
     "bench": ("mede velocidade contra transformers e a implementação de origem", ("preparar", "bench")),
     "reproducao": ("refaz o treino de referência do GPT-2 de 124M (demorado)", ("preparar", "reproducao")),
+    "experimentos": ("refaz os experimentos longos dos capítulos 4 e 5 (meia hora)", ("preparar", "experimentos")),
+    "juiz": ("julga os duelos do livro com um juiz local de verdade e grava os vereditos", ("preparar", "juiz")),
+    "testes-juiz": ("só os testes que sobem o juiz local (baixa 130 MB)", ("preparar", "testes-juiz")),
     "recursos": ("mede tempo, memória e download de cada caderno", ("preparar", "recursos")),
     "alunos": ("grava em _build/alunos os cadernos sem as soluções e os resolvidos", ("preparar", "alunos")),
     "zip": (
         "junta site, cadernos, módulo e corpora num zip que abre sem internet",
         ("preparar", "vendor", "site", "zip"),
     ),
+    "acessibilidade": (
+        "axe em todas as páginas e Lighthouse nas de texto, com relatórios em _build/acessibilidade",
+        ("preparar", "vendor", "site", "navegador", "acessibilidade"),
+    ),
+    "pdf": ("imprime o site num PDF com marcadores", ("preparar", "vendor", "site", "navegador", "pdf")),
     "servir": ("serve o site construído em http://127.0.0.1:8000", ("preparar", "servir")),
     "configurar": ("troca o endereço do repositório: REPO=https://github.com/dono/nome", ("configurar",)),
     "limpar": ("apaga _build e os caches", ("limpar",)),
     "limpar-tudo": ("apaga também .venv e _extra", ("limpar-tudo",)),
 }
-ACEITAM_ARGUMENTOS = {"unidade", "mini-pt", "varredura", "escala", "bench", "reproducao", "zip", "configurar"}
+ACEITAM_ARGUMENTOS = {
+    "unidade",
+    "mini-pt",
+    "varredura",
+    "escala",
+    "bench",
+    "reproducao",
+    "juiz",
+    "zip",
+    "configurar",
+    "acessibilidade",
+    "pdf",
+}
 
 
 def ajuda() -> int:

@@ -1,5 +1,6 @@
 """O módulo do livro *LLMs na Prática*: só reexporta os nomes públicos."""
 
+from .chat import query_model
 from .checkpoint import CheckpointError, load_checkpoint, load_latest, load_model, save_checkpoint, save_model
 from .config import GPT2_SIZES, GPT_CONFIG_124M, GPTConfig, gpt2_config
 from .corpora import Corpus, CorpusInfo, CorpusUnavailableError, available_corpora, load_corpus
@@ -18,6 +19,7 @@ from .instruction import (
     custom_collate_fn,
     format_input,
 )
+from .judge import generate_model_scores
 from .lora import LinearWithLoRA, LoRALayer, apply_lora, merge_lora, unload_lora, unmerge_lora
 from .model import GPTModel
 from .plots import plot_losses, plot_next_token, use_book_style
@@ -70,6 +72,7 @@ __all__ = [
     "format_input",
     "generate",
     "generate_and_print_sample",
+    "generate_model_scores",
     "generate_text_simple",
     "get_tokenizer",
     "gpt2_config",
@@ -84,6 +87,7 @@ __all__ = [
     "perplexity",
     "plot_losses",
     "plot_next_token",
+    "query_model",
     "repetition_rate",
     "save_checkpoint",
     "save_model",

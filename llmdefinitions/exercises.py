@@ -57,7 +57,14 @@ def exercise(number: str, title: str, level: str) -> Callable[[Checker], Checker
 
 def available_exercises() -> dict[str, Exercise]:
     """Exercícios de todos os capítulos, por número."""
-    from . import exercises_cap01, exercises_cap02, exercises_cap03  # noqa: F401 — importar é o que registra
+    from . import (  # noqa: F401 — importar é o que registra
+        exercises_cap01,
+        exercises_cap02,
+        exercises_cap03,
+        exercises_cap04,
+        exercises_cap05,
+        exercises_cap06,
+    )
 
     return dict(sorted(_REGISTRY.items(), key=lambda item: [int(part) for part in item[0].split(".")]))
 

@@ -45,20 +45,32 @@ def answer_score(root: str, prompt: str, answer: str, *, timeout: float = 300.0)
         raise ValueError("a resposta está vazia: não há o que medir.")
     tokens = _post(f"{root}/tokenize", {"content": answer, "with_pieces": True}, timeout)["tokens"]
     ids, hidden = [token["id"] for token in tokens], _split_characters(tokens)
+    # A gramática do llama.cpp se perde quando a resposta começa no meio de um caractere: o primeiro vai no contexto.
+    lead = next(k for k in range(len(ids)) if k not in hidden) + 1 if 0 in hidden else 0
+    context = _context(root, prompt, timeout)
     request = {
-        **{"messages": _messages(prompt), "temperature": 0, "max_tokens": len(ids) + 8},
-        **{"logprobs": True, "top_logprobs": 1, "grammar": _only(ids)},
+        **{"prompt": context + ids[:lead], "temperature": 0, "n_predict": len(ids) - lead + 8},
+        **{"n_probs": 1, "grammar": _only(ids[lead:])},
         "cache_prompt": False,  # aproveitar contas da pergunta anterior muda as últimas casas
     }
-    written = _post(f"{root}/v1/chat/completions", request, timeout)["choices"][0]["logprobs"]["content"]
-    shown = [token for k, token in enumerate(ids) if k not in hidden]
+    written = _post(f"{root}/completion", request, timeout)["completion_probabilities"]
+    shown = [token for k, token in enumerate(ids) if k >= lead and k not in hidden]
     if [token["id"] for token in written[: len(shown)]] != shown:
         text = "".join(token["token"] for token in written)
         raise ValueError(
             f"o servidor escreveu {text!r} no lugar da resposta: use um llama.cpp com gramáticas de tokens."
         )
-    missing = sum(_next_logprob(root, prompt, ids[:k], ids[k], timeout) for k in hidden)
-    return AnswerScore(-missing - sum(token["logprob"] for token in written), len(written) + len(hidden))
+    apart = sorted({*range(lead), *hidden})
+    missing = sum(_next_logprob(root, context + ids[:k], ids[k], timeout) for k in apart)
+    return AnswerScore(-missing - sum(token["logprob"] for token in written), len(written) + len(apart))
+
+
+def _context(root: str, prompt: str, timeout: float) -> list[int]:
+    """Os tokens da conversa, até onde a resposta começa."""
+    messages = [{"role": "user", "content": prompt}]
+    chat = _post(f"{root}/apply-template", {"messages": messages}, timeout)["prompt"]
+    asked = {"content": chat, "add_special": True, "parse_special": True}
+    return _post(f"{root}/tokenize", asked, timeout)["tokens"]
 
 
 def _split_characters(tokens: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -72,22 +84,15 @@ def _split_characters(tokens: Sequence[Mapping[str, Any]]) -> list[int]:
     return found
 
 
-def _next_logprob(root: str, prompt: str, before: list[int], token: int, timeout: float) -> float:
-    """ln p de um token depois do prompt e dos tokens `before`: ele vem entre as alternativas a um token qualquer."""
-    chat = _post(f"{root}/apply-template", {"messages": _messages(prompt)}, timeout)["prompt"]
-    asked = {"content": chat, "add_special": True, "parse_special": True}
-    context = _post(f"{root}/tokenize", asked, timeout)["tokens"]
+def _next_logprob(root: str, before: list[int], token: int, timeout: float) -> float:
+    """ln p de um token depois dos tokens `before`: ele vem entre as alternativas a um token qualquer."""
     other = _post(f"{root}/tokenize", {"content": " the"}, timeout)["tokens"][0]
     request = {
-        **{"prompt": context + before, "temperature": 0, "n_predict": 1, "grammar": _only([other])},
+        **{"prompt": before, "temperature": 0, "n_predict": 1, "grammar": _only([other])},
         **{"n_probs": 1 << 20, "cache_prompt": False},  # as alternativas são todo o vocabulário
     }
     alternatives = _post(f"{root}/completion", request, timeout)["completion_probabilities"][0]["top_logprobs"]
     return next(a["logprob"] for a in alternatives if a["id"] == token)
-
-
-def _messages(prompt: str) -> list[dict[str, str]]:
-    return [{"role": "user", "content": prompt}]
 
 
 def _only(ids: Sequence[int]) -> str:

@@ -46,11 +46,16 @@ CONTRATO = {
     "merge_lora": "model",
     "format_input": "entry",
     "InstructionDataset": "data, tokenizer",
+    "query_model": "prompt, model='llama3', url='http://localhost:11434/api/chat'",
+    "generate_model_scores": "json_data, json_key, model='llama3'",
     "custom_collate_fn": ("batch, pad_token_id=50256, ignore_index=-100, allowed_max_length=None, device='cpu'"),
 }
 
 # As palavras-chave que o contrato também fixa.
-PALAVRAS_DO_CONTRATO = {"generate": {"top_p": None, "generator": None, "use_cache": True}}
+PALAVRAS_DO_CONTRATO = {
+    "generate": {"top_p": None, "generator": None, "use_cache": True},
+    "generate_model_scores": {"url": "http://localhost:11434/api/chat"},
+}
 
 # O resto da interface, congelado por nós: (posicionais, palavras-chave).
 CONGELADO = {

@@ -113,11 +113,47 @@ DIRECAO: dict[str, set[str]] = {
     "plots": set(),
     "notebook": set(),
     "widgets": {"generation", "tokenizer"},
+    # Ajustar por instruções (capítulo 4).
+    "finetuning": {"config", "device", "generation", "optimizers", "progress", "training"},
+    "copy_practice": {"config", "finetuning"},
+    "token_swap": {"instruction"},
+    "sft": {"finetuning", "instruction", "packing", "token_swap", "tokenizer"},
+    "answer_metrics": {"instruction_data"},
+    "answer_format": {"instruction_data"},
+    "instruction_report": {"answer_format", "answer_metrics", "instruction_data", "intervals"},
+    # Ajustar com pouco (capítulo 5).
+    "memory": {"config", "lora", "model", "quantization"},
+    "strategies": {
+        *("finetuning", "generation", "gpt1_inputs", "intervals", "lora", "memory", "model", "pretrained"),
+        *("sentiment", "tokenizer"),
+    },
+    "forgetting": {"finetuning", "generation", "lora", "tokenizer"},
+    "decision": {"config", "memory", "model_card"},
+    # Avaliar, e avaliar o juiz (capítulo 6).
+    "chat": set(),
+    "judge_scores": set(),
+    "judge_records": set(),
+    "judge_likelihood": set(),
+    "judge_server": set(),
+    "judge_prompts": {"instruction"},
+    "judge": {"chat", "judge_prompts", "judge_records", "judge_scores", "progress"},
+    "judge_verdicts": {"duels", "judge_likelihood", "judge_prompts", "judge_scores", "records"},
+    "sandbox_child": set(),
+    "sandbox": set(),
+    "pass_at_k": {"records", "sandbox"},
+    "verifiers": {"instruction_data", "language", "records"},
+    "ranking": {"intervals"},
+    "agreement": {"duels", "intervals"},
+    "contamination": {"intervals", "minhash"},
+    "safety": {"intervals", "minhash", "records"},
     # Só dentro da função que lista os exercícios.
-    "exercises": {"exercises_cap01", "exercises_cap02", "exercises_cap03"},
+    "exercises": {f"exercises_cap0{n}" for n in range(1, 7)},
     "exercises_cap01": {"exercises"},
     "exercises_cap02": {"exercises"},
     "exercises_cap03": {"evaluation", "exercises"},
+    "exercises_cap04": {"config", "exercises", "instruction", "intervals", "packing"},
+    "exercises_cap05": {"exercises"},
+    "exercises_cap06": {"exercises"},
 }
 FOLHAS = {"data", "notebook", "plots", "widgets"}
 ALARME_DE_LINHAS = 320

@@ -26,6 +26,7 @@ CITED_REPOSITORIES = {
     "Henric234/MachadoScraper",
     "bncc-dev/bncc-dados",
     "bncc-dev/bncc-pacotes",
+    "huggingface/peft",
     "astral-sh/ruff-pre-commit",
     "kynan/nbstripout",
     "pre-commit/pre-commit-hooks",
@@ -239,7 +240,7 @@ def test_nenhuma_pagina_inclui_testes(path):
 
 def project_texts() -> list[Path]:
     """Arquivos de texto do projeto, menos gerados, testes (que inventam endereços) e listas de versões."""
-    skipped = {".git", ".venv", "_build", "_extra", "tests", "__pycache__", "dist", "build", "saida"}
+    skipped = {".git", ".venv", "_build", "_extra", "tests", "__pycache__", "dist", "build", "saida", ".hypothesis"}
     found = []
     for path in sorted(ROOT.rglob("*")):
         parts = path.relative_to(ROOT).parts

@@ -11,6 +11,9 @@ import re
 from fractions import Fraction
 from pathlib import Path
 
+import exercicios_cap04 as cap04
+import exercicios_cap05 as cap05
+import exercicios_cap06 as cap06
 import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
@@ -318,6 +321,11 @@ SEGREDOS = {
     "3.7": (r"\[inicio", r"\*contexto"),
     "3.8": (r"12 ?\*", r"8 ?\* ?D", r"13"),
 }
+
+for capitulo in (cap04, cap05, cap06):
+    CERTAS |= capitulo.CERTAS
+    ERRADAS += capitulo.ERRADAS
+    SEGREDOS |= capitulo.SEGREDOS
 
 
 def _troca(modelo, ids, t):
