@@ -38,7 +38,7 @@ PACOTES = ("torch", "scikit-learn", "tokenizers", "numpy", "llmdefinitions")
 #: O que o esquecimento usa. A taxa do LoRA e λ são as de menor média das três perdas finais, entre poucas candidatas,
 #: numa semente e num sorteio de textos que não se medem.
 ESQUECIMENTO = {"steps": 30, "rank": 8, "batch_size": 8}
-TAXAS = {"nenhuma": 1e-3, "lora": 2e-3, "replay": 1e-3, "l2": 1e-3, "ewc": 1e-3}
+TAXAS = {"nenhuma": 1e-3, "lora": 5e-4, "replay": 1e-3, "l2": 1e-3, "ewc": 1e-3}
 FORCAS = {"l2": 0.1, "ewc": 0.1}
 
 

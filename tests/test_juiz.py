@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from servidor import sem_faixa
+from servidor import em_ordem, sem_faixa
 from test_chat import OPENAI, openai
 
 # No fim da lista: ferramentas/site.py não pode passar à frente do `site` da biblioteca padrão.
@@ -47,13 +47,17 @@ def test_verossimilhanca_com_diario(servidor, tmp_path):
     ids = [1, 2, 3]
     tokens = [{"id": i, "token": "x", "logprob": -0.5} for i in [*ids, 0]]
     pedacos = [{"id": i, "piece": "x"} for i in ids]
-    servidor.rotas["/tokenize"] = sem_faixa(json.dumps({"tokens": pedacos}).encode())
-    servidor.rotas[OPENAI] = sem_faixa(json.dumps({"choices": [{"logprobs": {"content": tokens}}]}).encode())
+    dos_pedacos = sem_faixa(json.dumps({"tokens": pedacos}).encode())
+    do_contexto = sem_faixa(json.dumps({"tokens": [8, 9]}).encode())
+    servidor.rotas["/tokenize"] = em_ordem(*[dos_pedacos, do_contexto] * 4)
+    servidor.rotas["/apply-template"] = sem_faixa(json.dumps({"prompt": "?"}).encode())
+    servidor.rotas["/completion"] = sem_faixa(json.dumps({"completion_probabilities": tokens}).encode())
     assert juiz.julgar(raiz(servidor), "verossimilhanca", tmp_path, 1) == [{"nats": 2.0, "tokens": 4}] * 2
     feitos = len(servidor.pedidos)
-    assert json.loads(servidor.pedidos[1].recebido)["grammar"] == "root ::= <[1]> <[2]> <[3]>"
+    pedido = next(json.loads(p.recebido) for p in servidor.pedidos if p.caminho == "/completion")
+    assert pedido["grammar"] == "root ::= <[1]> <[2]> <[3]>"
     assert len(juiz.julgar(raiz(servidor), "verossimilhanca", tmp_path, 2)) == 4
-    assert len(servidor.pedidos) == feitos + 4  # só o segundo duelo
+    assert len(servidor.pedidos) == 2 * feitos  # só o segundo duelo
 
 
 def test_grava_sem_perder_as_partes_que_ja_havia(monkeypatch, tmp_path):
