@@ -104,9 +104,8 @@ def judge_entries(
 
         def ask(index: int) -> None:
             record = _ask(index, prompts[index], model, url, options)
-            with (
-                lock
-            ):  # quem pergunta grava, antes da pergunta seguinte: morto a qualquer hora, só se perde a do momento
+            # Quem pergunta grava, antes da pergunta seguinte: morto a qualquer hora, só se perde a do momento.
+            with lock:
                 writer.add(record)
 
         futures = [pool.submit(ask, i) for i in missing]

@@ -152,7 +152,8 @@ def test_servidor_que_some_no_meio_levanta_e_o_que_foi_julgado_fica(servidor, tm
     with pytest.raises(ServerUnavailableError, match="ollama serve"):
         judge_entries(ITENS, "r", url=servidor.url(OLLAMA), path=diario, options=CALMA)
     guardados = [json.loads(linha) for linha in diario.read_text(encoding="utf-8").splitlines()[1:]]
-    assert [(g["index"], g["score"]) for g in guardados] == [(0, 10), (1, 20)]
+    # A conexão que já esperava na fila da porta fechada cai no meio: fica como falha, para ser repetida.
+    assert [(g["index"], g["score"]) for g in guardados if g["answered"]] == [(0, 10), (1, 20)]
 
 
 def test_o_limite_de_pedidos_ao_mesmo_tempo(servidor):
