@@ -68,8 +68,9 @@ def defer_scripts(
 ) -> None:
     """Nenhum script segura o desenho da página: rodam depois dela, na mesma ordem.
 
-    Ficam de fora o das opções, de poucos bytes, em que os trechos escritos na própria página mexem ao ser lidos, e a
-    página de busca, cujos scripts contam com os outros já lidos.
+    Ficam de fora o das opções, de poucos bytes, em que os trechos escritos na própria página mexem ao ser lidos; os dos
+    controles, que procuram os seus arquivos pelo lugar em que são lidos; e a página de busca, cujos scripts contam com
+    os outros já lidos.
     """
     if templatename == "search.html":
         return
@@ -77,8 +78,12 @@ def defer_scripts(
 
     def deferred(script: Any) -> str:
         tag = write_tag(script)
-        waits = "src=" not in tag or "documentation_options.js" in tag or "async=" in tag or "defer=" in tag
-        return tag if waits else tag.replace("<script ", '<script defer="defer" ', 1)
+        stays = ("documentation_options.js", "require.js", "@jupyter-widgets", "async=", "defer=")
+        return (
+            tag
+            if "src=" not in tag or any(part in tag for part in stays)
+            else tag.replace("<script ", '<script defer="defer" ', 1)
+        )
 
     context["js_tag"] = deferred
 

@@ -1,4 +1,4 @@
-// Controles (ipywidgets) nas páginas publicadas: fórmulas com o MathJax 3 e nomes para leitores de tela.
+// Controles (ipywidgets) nas páginas publicadas: fórmulas com o MathJax 3, nomes para leitores de tela e foco no que rola.
 (() => {
   // O html-manager ainda chama a fila do MathJax 2 quando a página tem fórmulas.
   if (window.MathJax?.startup) {
@@ -16,5 +16,18 @@
       if (alvo.isContentEditable) alvo.setAttribute("role", "textbox");
     }
   };
-  new MutationObserver(nomear).observe(document.body, { childList: true, subtree: true });
+  // O resultado que não cabe na tela rola dentro de si: recebe o foco, para que o teclado também o role.
+  const focar = () => {
+    for (const caixa of document.querySelectorAll(".widget-html-content")) {
+      const cabe = caixa.scrollWidth <= caixa.clientWidth && caixa.scrollHeight <= caixa.clientHeight;
+      if (cabe) caixa.removeAttribute("tabindex");
+      else caixa.tabIndex = 0;
+    }
+  };
+  const ajustar = () => {
+    nomear();
+    focar();
+  };
+  new MutationObserver(ajustar).observe(document.body, { childList: true, subtree: true });
+  window.addEventListener("resize", focar);
 })();
