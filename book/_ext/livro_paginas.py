@@ -72,13 +72,13 @@ def defer_scripts(
     controles, que procuram os seus arquivos pelo lugar em que são lidos; e a página de busca, cujos scripts contam com
     os outros já lidos.
     """
-    if templatename == "search.html":
+    if templatename == "search.html" or doctree is None or NbMetadataCollector.get_js_files(app.env, pagename):
         return
     write_tag = context["js_tag"]
 
     def deferred(script: Any) -> str:
         tag = write_tag(script)
-        stays = ("documentation_options.js", "require.js", "@jupyter-widgets", "async=", "defer=")
+        stays = ("documentation_options.js", "async=", "defer=")
         return (
             tag
             if "src=" not in tag or any(part in tag for part in stays)
