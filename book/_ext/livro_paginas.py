@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.ext import mathjax
 from sphinxcontrib import mermaid
+
+# Os módulos que o html-manager traz dentro de si, e que procuram as fontes dos ícones ao lado do próprio endereço.
+WIDGETS = "@jupyter-widgets"
+WIDGET_MODULES = ("base", "base7", "controls", "controls7", "html-manager", "html-manager/dist/libembed-amd")
 
 INDEX_PAGE = """<!doctype html>
 <html lang="pt-BR">
@@ -58,9 +63,17 @@ def add_mermaid(
 def add_widgets(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """Ajusta os controles só nas páginas que os têm, depois do MathJax e antes do html-manager os desenhar."""
-    if doctree is not None and NbMetadataCollector.get_js_files(app.env, pagename):
-        app.add_js_file("controles.js", priority=600, defer="defer")
+    """Ajusta os controles só nas páginas que os têm, depois do MathJax e antes do html-manager os desenhar.
+
+    O RequireJS lê de `window.require`, ao nascer, onde moram os módulos: deste lugar o html-manager tira o das fontes.
+    """
+    if doctree is None or not NbMetadataCollector.get_js_files(app.env, pagename):
+        return
+    vendor = context["pathto"]("vendor/", 1)
+    paths = {f"{WIDGETS}/{name}": f"{WIDGETS}/html-manager/dist/{Path(name).name}" for name in WIDGET_MODULES}
+    settings = {"baseUrl": vendor, "paths": paths}
+    app.add_js_file(None, body=f"window.require = {json.dumps(settings)};", priority=400)
+    app.add_js_file("controles.js", priority=600, defer="defer")
 
 
 def defer_scripts(
@@ -68,22 +81,17 @@ def defer_scripts(
 ) -> None:
     """Nenhum script segura o desenho da página: rodam depois dela, na mesma ordem.
 
-    Ficam de fora o das opções, de poucos bytes, em que os trechos escritos na própria página mexem ao ser lidos; os dos
-    controles, que procuram os seus arquivos pelo lugar em que são lidos; e a página de busca, cujos scripts contam com
-    os outros já lidos.
+    Ficam de fora o das opções, de poucos bytes, em que os trechos escritos na própria página mexem ao ser lidos, e a
+    página de busca, cujos scripts contam com os outros já lidos.
     """
-    if templatename == "search.html" or doctree is None or NbMetadataCollector.get_js_files(app.env, pagename):
+    if templatename == "search.html":
         return
     write_tag = context["js_tag"]
 
     def deferred(script: Any) -> str:
         tag = write_tag(script)
-        stays = ("documentation_options.js", "async=", "defer=")
-        return (
-            tag
-            if "src=" not in tag or any(part in tag for part in stays)
-            else tag.replace("<script ", '<script defer="defer" ', 1)
-        )
+        waits = "src=" not in tag or any(part in tag for part in ("documentation_options.js", "async=", "defer="))
+        return tag if waits else tag.replace("<script ", '<script defer="defer" ', 1)
 
     context["js_tag"] = deferred
 
