@@ -1,5 +1,6 @@
 """O juiz local de verdade: sobe, conversa, julga e sai sem deixar processo; sem o extra, o erro diz como instalar."""
 
+import json
 import os
 import re
 import subprocess
@@ -8,7 +9,7 @@ import urllib.request
 
 import pytest
 
-from llmdefinitions import judge_likelihood, judge_server
+from llmdefinitions import judge_server
 from llmdefinitions.chat import ChatOptions, query_model
 from llmdefinitions.judge import judge_entries
 from llmdefinitions.judge_likelihood import answer_score
@@ -32,6 +33,26 @@ ITENS = [
 def raiz():
     with local_judge_server() as endereco:
         yield endereco
+
+
+def pedir(raiz, caminho, **corpo):
+    """A resposta do servidor, lida sem passar pelo código que se testa."""
+    dados = json.dumps(corpo).encode()
+    pedido = urllib.request.Request(f"{raiz}/{caminho}", dados, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(pedido, timeout=60) as resposta:
+        return json.load(resposta)
+
+
+def logprob_do_proximo(raiz, antes, token):
+    """ln p do token na distribuição inteira que vem depois de `antes`, sem gramática nenhuma.
+
+    O empurrão faz sair um token que o servidor mostra; as probabilidades que ele conta são as de antes do empurrão.
+    """
+    visivel = pedir(raiz, "tokenize", content=" the")["tokens"][0]
+    opcoes = {"n_predict": 1, "temperature": 0, "n_probs": 1 << 20, "logit_bias": [[visivel, 100]]}
+    saida = pedir(raiz, "completion", prompt=antes, cache_prompt=False, **opcoes)
+    alternativas = saida["completion_probabilities"][0]["top_logprobs"]
+    return next(a["logprob"] for a in alternativas if a["id"] == token)
 
 
 class TestServidorReal:
@@ -64,13 +85,16 @@ class TestServidorReal:
         assert provavel.nats > 0
         assert provavel.per_token > improvavel.per_token
 
-    def test_verossimilhanca_conta_o_token_que_para_no_meio_de_um_caractere(self, raiz):
-        resposta = "sal e óleo."  # " ó" são dois tokens, e o servidor não mostra a probabilidade do primeiro
-        tokens = judge_likelihood._post(f"{raiz}/tokenize", {"content": resposta, "with_pieces": True}, 60)["tokens"]
+    # O servidor não mostra a probabilidade do token que para no meio do "ó"; o "☕" põe um assim no começo da resposta.
+    @pytest.mark.parametrize("resposta", ["o óleo", "☕ bom"])
+    def test_verossimilhanca_conta_o_token_que_para_no_meio_de_um_caractere(self, raiz, resposta):
+        tokens = pedir(raiz, "tokenize", content=resposta, with_pieces=True)["tokens"]
         assert any(isinstance(token["piece"], list) for token in tokens)
-        fim = judge_likelihood._post(f"{raiz}/tokenize", {"content": "<|im_end|>", "parse_special": True}, 60)["tokens"]
+        fim = pedir(raiz, "tokenize", content="<|im_end|>", parse_special=True)["tokens"]
+        conversa = pedir(raiz, "apply-template", messages=[{"role": "user", "content": "O que se põe?"}])["prompt"]
+        contexto = pedir(raiz, "tokenize", content=conversa, add_special=True, parse_special=True)["tokens"]
         ids = [token["id"] for token in tokens] + fim
-        um_a_um = sum(judge_likelihood._next_logprob(raiz, "O que se põe?", ids[:k], t, 60) for k, t in enumerate(ids))
+        um_a_um = sum(logprob_do_proximo(raiz, contexto + ids[:k], token) for k, token in enumerate(ids))
         medida = answer_score(raiz, "O que se põe?", resposta)
         assert medida.n_tokens == len(ids)
         # Um lote de tokens e um token por vez somam em ordens diferentes, em pesos de 4 bits.
