@@ -17,7 +17,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class AnswerScore:
-    """Quanto uma resposta custa a um modelo: `nats` é −ln p dela, com o token de fim; `n_tokens`, quantos são."""
+    """Quanto uma resposta custa a um modelo: `nats` é −ln p dela, com o token de fim; `n_tokens`, quantos são.
+
+    O fim é o mais provável dos tokens que o modelo tem para acabar (no SmolLM2, o do turno e o do documento).
+    """
 
     nats: float
     n_tokens: int
