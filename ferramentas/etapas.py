@@ -133,7 +133,12 @@ def testes_site() -> int:
     if navegador.obrigatorio():
         extra["LIVRO_NAVEGADOR"] = "1"
     processos = ("-n", str(min(2, os.cpu_count() or 1)), "--dist", "worksteal")
-    return pytest("site", "tests", "-m", "site or navegador", *processos, **extra)
+    # Só os arquivos que têm desses testes: ler os outros todos, para não rodar nenhum, levaria meio minuto.
+    marcas = ("pytest.mark.site", "pytest.mark.navegador")
+    arquivos = [
+        str(a) for a in sorted((RAIZ / "tests").glob("test_*.py")) if any(m in a.read_text("utf-8") for m in marcas)
+    ]
+    return pytest("site", *arquivos, "-m", "site or navegador", *processos, **extra)
 
 
 def bench(*argumentos: str) -> int:
