@@ -154,9 +154,10 @@ def test_so_procura_a_variante_de_cpu_onde_ela_faz_diferenca(
 
 def test_variaveis_isolam_o_ambiente_do_usuario(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(ambiente, "RAIZ", tmp_path)
-    monkeypatch.setenv("PYTHONPATH", "/algum/lugar")
+    for nome in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):
+        monkeypatch.setenv(nome, "1")
     variaveis = ambiente.variaveis(NOVA="1")
-    assert "PYTHONPATH" not in variaveis
+    assert not {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE"} & variaveis.keys()
     assert variaveis["NOVA"] == "1"
     assert variaveis["PATH"].startswith(str(ambiente.python_do_venv().parent))
     for nome in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "MPLCONFIGDIR"):
