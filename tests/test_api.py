@@ -235,12 +235,13 @@ print(sorted({{nome.partition(".")[0] for nome in sys.modules}} & {{"torch", "nu
 
 
 def test_importar_o_pacote_nao_traz_o_que_e_so_dos_cadernos_nem_avisa():
-    # ipywidgets e transformers custam segundos, e só quem os usa deve pagar.
+    # ipywidgets e transformers custam segundos, e só quem os usa deve pagar; do datasets o pacote nem depende.
     codigo = """
 import sys, warnings
 warnings.simplefilter("error")
-import llmdefinitions
-print(sorted({nome.partition(".")[0] for nome in sys.modules} & {"ipywidgets", "IPython", "transformers", "bncc"}))
+import llmdefinitions, llmdefinitions.cleaning, llmdefinitions.dirtying
+pesados = {"ipywidgets", "IPython", "transformers", "bncc", "datasets"}
+print(sorted({nome.partition(".")[0] for nome in sys.modules} & pesados))
 """
     assert _noutro_processo(codigo) == "[]"
 
