@@ -1,8 +1,9 @@
-"""Mede tempo, memória e download de cada caderno e grava `book/_gerado/recursos.md`, que a página de recursos inclui.
+"""Mede tempo, memória, download e energia de cada caderno e grava `book/_gerado/recursos.md`, que a página inclui.
 
 Uso: `python ferramentas/recursos.py` (é o que `make recursos` chama). Cada caderno roda num kernel novo, com a pasta de
 dados vazia e sem espelho, como na primeira vez de um leitor. A memória é o pico de memória residente do kernel e dos
-processos que ele abre, amostrado a cada décimo de segundo; o download, o que o caderno deixa na pasta de dados.
+processos que ele abre, amostrado a cada décimo de segundo; o download, o que o caderno deixa na pasta de dados; a
+energia, o contador do processador, onde o sistema o deixa ler, ou o tempo vezes uma potência suposta.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import os
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 import nbformat
@@ -20,9 +20,13 @@ from ambiente import gravar_atomico
 from maquina import descrever, em_palavras
 from nbclient import NotebookClient
 
+from llmdefinitions.energy import EnergyMeter, EnergyUse
+
 RAIZ = Path(__file__).resolve().parents[1]
 PAGINA = RAIZ / "book" / "_gerado" / "recursos.md"
 INTERVALO = 0.1  # segundos entre amostras de memória
+WATTS = 30.0  # a mesma suposição do capítulo 1
+PACOTES = ("torch", "transformers", "tokenizers", "numpy", "llmdefinitions")
 
 
 class Medidor(threading.Thread):
@@ -46,37 +50,43 @@ class Medidor(threading.Thread):
             self.pico = max(self.pico, soma)
 
 
-def medir(caderno: Path) -> tuple[float, int, int]:
-    """Segundos, pico de bytes de memória e bytes baixados de uma execução."""
+def medir(caderno: Path) -> tuple[EnergyUse, int, int]:
+    """Tempo e energia, pico de bytes de memória e bytes baixados de uma execução."""
     livro = nbformat.read(caderno, as_version=4)
     os.environ.pop("LLMDEFINITIONS_ESPELHO", None)
     with tempfile.TemporaryDirectory() as dados:
         os.environ["LLMDEFINITIONS_CACHE"] = dados
-        medidor, comeco = Medidor(), time.monotonic()
+        medidor, energia = Medidor(), EnergyMeter(WATTS)
         medidor.start()
         try:
             NotebookClient(livro, timeout=None, resources={"metadata": {"path": str(caderno.parent)}}).execute()
         finally:
-            segundos = time.monotonic() - comeco
+            uso = energia.read()
             medidor.parar.set()
             medidor.join()
         baixados = sum(arquivo.stat().st_size for arquivo in Path(dados).rglob("*") if arquivo.is_file())
-    return segundos, medidor.pico, baixados
+    return uso, medidor.pico, baixados
 
 
 def principal() -> int:
     """Mede todos os cadernos e grava a tabela."""
-    linhas = []
+    linhas, medida = [], True
     for caderno in sorted((RAIZ / "notebooks").glob("*.ipynb")):
-        segundos, pico, baixados = medir(caderno)
-        print(f"{caderno.name}: {segundos:.0f} s, {pico / 1e6:.0f} MB, {baixados / 1e6:.1f} MB baixados", flush=True)
+        uso, pico, baixados = medir(caderno)
+        medida = medida and uso.measured
+        gb, mb = pico / 1e9, baixados / 1e6
+        medidas = (f"{uso.seconds:.0f} s", f"{gb:.1f} GB", f"{mb:.1f} MB", f"{uso.watt_hours:.1f} Wh")
+        celulas = [m.replace(".", ",") for m in medidas]
+        print(f"{caderno.name}: {', '.join(celulas)}", flush=True)
         titulo = next(c.source for c in nbformat.read(caderno, as_version=4).cells if c.cell_type == "markdown")
-        nome = titulo.splitlines()[0].lstrip("# ")
-        linhas.append(f"| {nome} | {segundos:.0f} s | {pico / 1e9:.1f} GB | {baixados / 1e6:.1f} MB |")
+        linhas.append(" | ".join([titulo.splitlines()[0].lstrip("# "), *celulas]))
     modo = os.environ.get("LIVRO_MODO") or "rapido"
+    como = "do contador do processador" if medida else f"estimada: o tempo vezes {WATTS:g} W, potência suposta"
     texto = (
-        "| Caderno | Tempo | RAM | Download |\n|:--|--:|--:|--:|\n" + "\n".join(linhas) + "\n\n"
-        f"Modo `{modo}`. Comando: `make recursos`. Máquina: {em_palavras(descrever(['torch', 'numpy']))}\n"
+        "| Caderno | Tempo | RAM | Download | Energia |\n|:--|--:|--:|--:|--:|\n"
+        + "".join(f"| {linha} |\n" for linha in linhas)
+        + f"\nEnergia {como}. Modo `{modo}`. Comando: `make recursos`. "
+        f"Máquina: {em_palavras(descrever(PACOTES))}\n"
     )
     PAGINA.parent.mkdir(parents=True, exist_ok=True)
     gravar_atomico(PAGINA, texto.encode("utf-8"))
