@@ -1,10 +1,11 @@
 """O ajuste por instruções com tempo de verdade: o mini-pt antes e depois, e o efeito da máscara e de empacotar.
 
-Uso: python ferramentas/experimentos_sft.py [--segundos 600] [--curto 60] [--fios 2] [--modelo PASTA] [--destino PASTA]
+Uso: python ferramentas/experimentos_sft.py [--segundos 600] [--curto 60] [--modelo mini-pt] [--destino PASTA]
 
-O capítulo 4 treina por alguns segundos; aqui o mesmo código tem dez minutos de relógio e todos os núcleos: rode-o numa
-máquina sossegada. Grava, na pasta de destino, `respostas-sft.json` (as respostas ao teste, antes e depois, que o
-capítulo 6 avalia) e `sft.json` (as medidas, com a máquina, as versões e o comando), cada um inteiro ou nada.
+O capítulo 4 treina por alguns segundos; aqui o mesmo código tem dez minutos, num fio só. O tempo é o de CPU: numa
+máquina ocupada o comando demora mais, mas treina o mesmo tanto. Grava, na pasta de destino, `respostas-sft.json` (as
+respostas ao teste, antes e depois, que o capítulo 6 avalia) e `sft.json` (as medidas, com a máquina, as versões e o
+comando), cada um inteiro ou nada.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from __future__ import annotations
 import argparse
 import copy
 import functools
-import os
 import shlex
 import statistics
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -49,6 +50,8 @@ EPOCAS_CURTAS = 0.4
 SEMENTES = (1, 2, 3)
 MAX_TOKENS = 48
 VALIDACOES = 10
+#: Os tempos são de CPU, e não do relógio da parede.
+RELOGIO = time.process_time
 METAS = {"exata": 0.30, "forma": 0.90, "empacotar": 1.5}
 
 Itens = Sequence[Mapping[str, Any]]
@@ -70,7 +73,7 @@ def principal(
     """O treino com todo o tempo, a cópia e depois os pedidos: as medidas de antes e de depois, e as respostas."""
     ajustado = copy.deepcopy(modelo)
     antes = responder(modelo, tokenizador, partes["teste"], opcoes)
-    copia = practice_copying(ajustado, steps=PASSOS_DE_COPIA, seed=opcoes.seed, budget=segundos / 2)
+    copia = practice_copying(ajustado, steps=PASSOS_DE_COPIA, seed=opcoes.seed, budget=segundos / 2, clock=RELOGIO)
     passos = round(opcoes.epochs * len(instruction_batches(modelo, tokenizador, partes["treino"], opcoes)))
     registro = supervised_fine_tune(
         ajustado,
@@ -80,6 +83,7 @@ def principal(
         validation=partes["validacao"],
         validate_every=max(1, passos // VALIDACOES),
         budget=segundos - copia.seconds,
+        clock=RELOGIO,
     )
     depois = responder(ajustado, tokenizador, partes["teste"], opcoes)
     medidas = {
@@ -127,7 +131,7 @@ def mascara(
 ) -> dict[str, Any]:
     """Só a resposta na perda, ou o prompt também: a mesma partida, que já copia, os mesmos passos e sementes."""
     partida = copy.deepcopy(modelo)
-    practice_copying(partida, steps=PASSOS_DE_COPIA, seed=opcoes.seed, budget=segundos)
+    practice_copying(partida, steps=PASSOS_DE_COPIA, seed=opcoes.seed, budget=segundos, clock=RELOGIO)
     acertos: dict[bool, list[list[float]]] = {True: [], False: []}
     perdas: dict[bool, list[float]] = {True: [], False: []}
     for semente in SEMENTES:
@@ -140,6 +144,7 @@ def mascara(
                 replace(opcoes, epochs=EPOCAS_CURTAS, mask_instruction=mascarar, seed=semente),
                 validation=partes["validacao"],
                 budget=segundos,
+                clock=RELOGIO,
             )
             respostas = responder(ajustado, tokenizador, partes["teste"], opcoes)
             acertos[mascarar].append(
@@ -177,7 +182,7 @@ def empacotar(
     for _ in range(rodadas):
         for nome, opcoes in casos.items():
             registro = supervised_fine_tune(
-                copy.deepcopy(modelo), tokenizador, partes["treino"], opcoes, budget=segundos
+                copy.deepcopy(modelo), tokenizador, partes["treino"], opcoes, budget=segundos, clock=RELOGIO
             )
             medidos[nome].append(registro.tokens_per_second)
     uteis = {
@@ -222,11 +227,10 @@ def main(argumentos: Sequence[str] | None = None) -> int:
     leitor = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     leitor.add_argument("--segundos", type=float, default=600.0, help="tempo do treino principal")
     leitor.add_argument("--curto", type=float, default=60.0, help="tempo de cada treino da comparação de máscaras")
-    leitor.add_argument("--fios", type=int, default=os.cpu_count() or 1, help="fios do torch")
     leitor.add_argument("--modelo", type=Path, default=MODELO, help="pasta do modelo")
     leitor.add_argument("--destino", type=Path, default=DESTINO)
     pedido = leitor.parse_args(argumentos)
-    torch.set_num_threads(pedido.fios)
+    torch.set_num_threads(1)
     modelo, tokenizador = load_pretrained(str(pedido.modelo))
     pedido.destino.mkdir(parents=True, exist_ok=True)
     guardar = functools.partial(write_json, pedido.destino / "respostas-sft.json")

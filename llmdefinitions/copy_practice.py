@@ -7,7 +7,8 @@ circuito que a faz (Olsson et al., 2022) aparece em poucos passos.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +71,7 @@ def practice_copying(
     precision: str = "auto",
     seed: int = 123,
     budget: float | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> FineTuneLog:
     """Treina `model`, nele mesmo, a copiar do contexto, e o deixa em `eval()`.
 
@@ -77,7 +79,7 @@ def practice_copying(
 
     Parâmetros:
         model: um `GPTModel`.
-        steps, lr, optimizer, precision, budget: ver :func:`~llmdefinitions.finetuning.fine_tune`.
+        steps, lr, optimizer, precision, budget, clock: ver :func:`~llmdefinitions.finetuning.fine_tune`.
         batch_size, row_length, longest, seed: ver :class:`CopyBatches`.
 
     Devolve:
@@ -102,5 +104,6 @@ def practice_copying(
         optimizer=optimizer,
         precision=precision,
         budget=budget,
+        clock=clock,
         count_tokens=count_targets,
     )

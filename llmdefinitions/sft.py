@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -154,6 +155,7 @@ def supervised_fine_tune(
     validation: Sequence[Mapping[str, Any]] = (),
     validate_every: int | None = None,
     budget: float | None = None,
+    clock: Callable[[], float] = time.perf_counter,
     progress: bool | None = False,
 ) -> FineTuneLog:
     """Ajusta `model` por instruções, nele mesmo, e o deixa em `eval()`.
@@ -164,7 +166,7 @@ def supervised_fine_tune(
         train: itens com `instruction`, `input` e `output`.
         options: sem elas, as de :class:`SFTOptions`.
         validation: itens para medir, ao longo do treino, a perda nos tokens da resposta.
-        validate_every, budget, progress: ver :func:`~llmdefinitions.finetuning.fine_tune`.
+        validate_every, budget, clock, progress: ver :func:`~llmdefinitions.finetuning.fine_tune`.
 
     Devolve:
         O registro; `tokens` conta os alvos que entraram na perda.
@@ -197,6 +199,7 @@ def supervised_fine_tune(
             validate=validate,
             validate_every=validate_every,
             budget=budget,
+            clock=clock,
             count_tokens=count_targets,
             progress=progress,
         )

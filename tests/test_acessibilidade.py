@@ -12,9 +12,9 @@ READY = """() => document.readyState === 'complete'
 # As regras que o axe tem para a WCAG 2.2 AA e as boas práticas dele; as experimentais ficam de fora.
 OPTIONS = {"resultTypes": ["violations"]}
 # Num capítulo, cada palavra colorida do código é um elemento, e são milhares: o axe levaria minutos. As cores são as
-# mesmas em todos os blocos; do terceiro em diante fica só o texto.
+# mesmas em todos os blocos; do sexto em diante fica só o texto.
 LIGHTEN = (
-    "() => [...document.querySelectorAll('.highlight pre')].slice(2).forEach((e) => (e.textContent = e.textContent))"
+    "() => [...document.querySelectorAll('.highlight pre')].slice(5).forEach((e) => (e.textContent = e.textContent))"
 )
 
 
