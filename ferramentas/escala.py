@@ -5,12 +5,13 @@ Uso: python ferramentas/escala.py [--pasta _build/escala] [--modelo llmdefinitio
 Um treino interrompido no meio da agenda não serve de ponto: a taxa de aprendizado ainda estaria alta, e a perda também.
 Por isso cada ponto é um treino do começo ao fim, e o último é o modelo já exportado. A lei é ajustada duas vezes: com
 todos os pontos, e só com os treinos curtos, para ver se eles teriam previsto o longo. Grava `escala.json` na pasta do
-modelo e `book/_gerado/escala.md`; os treinos já feitos, em `escala.jsonl`, não se refazem.
+modelo, e `escala.md` e `escala.svg` em `book/_gerado`; os treinos já feitos, em `escala.jsonl`, não se refazem.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -19,12 +20,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import maquina
+import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from ambiente import RAIZ, gravar_atomico
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from llmdefinitions.distributed import World
 from llmdefinitions.mixture import Mixture
 from llmdefinitions.model_card import num
+from llmdefinitions.plots import use_book_style
 from llmdefinitions.pretrain_data import PretrainData, prepare
 from llmdefinitions.pretrainer import Pretrainer
 from llmdefinitions.recipe import Recipe
@@ -83,10 +88,47 @@ def _pagina(resultado: dict) -> str:
         medido = resultado[nome]["medidas"][-1]
         frases.append(
             f"Em `{nome}`, a lei ajustada a todos os pontos é $L(D) = {num(lei['piso'], 3)} + "
-            f"{num(lei['escala'], 2)}\\,D^{{-{num(lei['expoente'], 3)}}}$. Ajustada só aos treinos curtos, ela previa "
-            f"{num(previsto, 3)} para o longo, que mediu {num(medido, 3)} ({num(100 * (previsto / medido - 1), 1)}%)."
+            f"{num(_por_milhao(lei), 3)}\\,D^{{-{num(lei['expoente'], 3)}}}$, com $D$ em milhões de tokens. Ajustada "
+            f"só aos treinos curtos, ela previa {num(previsto, 3)} para o longo, que mediu {num(medido, 3)}: um "
+            f"erro de {num(100 * (previsto / medido - 1), 1)}%."
         )
-    return "\n".join(linhas) + "\n\n" + "\n\n".join(frases) + f"\n\n{resultado['maquina']}\n"
+    figura = (
+        "```{image} _gerado/escala.svg\n:alt: Bits por byte em textos separados contra milhões de tokens de treino, em "
+        "escalas logarítmicas. Nos dois textos a perda cai a cada treino maior, e a curva da lei passa perto dos "
+        "pontos.\n```"
+    )
+    return "\n\n".join(["\n".join(linhas), figura, *frases, str(resultado["maquina"])]) + "\n"
+
+
+def _por_milhao(lei: dict[str, float]) -> float:
+    """A escala da lei quando os tokens se contam em milhões."""
+    return lei["escala"] * 1e6 ** -lei["expoente"]
+
+
+def _figura(resultado: dict) -> bytes:
+    """Os treinos e as duas leis, a de todos os pontos e a dos curtos, como SVG; a mesma entrada dá os mesmos bytes."""
+    use_book_style()
+    plt.rcParams["svg.hashsalt"] = "escala"
+    figura, eixos = plt.subplots(1, len(MEDIDAS), figsize=(6.4, 3.4), layout="constrained")
+    tokens = np.array(resultado["tokens"]) / 1e6
+    linha = np.geomspace(tokens[0], tokens[-1], 100)
+    for eixo, nome in zip(eixos, MEDIDAS, strict=True):
+        medidas, lei = resultado[nome]["medidas"], resultado[nome]["lei"]
+        eixo.plot(linha, lei["piso"] + _por_milhao(lei) * linha ** -lei["expoente"], label="lei")
+        eixo.plot(tokens, medidas, "o", label="treinos")
+        eixo.plot(tokens[-1], resultado[nome]["previsto_pelos_curtos"], "x", label="previsto pelos curtos")
+        eixo.set(xscale="log", yscale="log", title=nome, xlabel="milhões de tokens de treino")
+        for lado in (eixo.xaxis, eixo.yaxis):
+            lado.set_major_formatter(FuncFormatter(lambda v, _: num(v, 1 if v >= 1 else 2)))
+            lado.set_minor_formatter(NullFormatter())
+        eixo.set_yticks(medidas[:: len(medidas) - 1], minor=False)
+        eixo.set_xticks([0.3, 1, 3, 10, 20], minor=False)
+    eixos[0].set_ylabel("bits por byte")
+    eixos[0].legend()
+    saida = io.BytesIO()
+    figura.savefig(saida, format="svg", metadata={"Date": None})
+    plt.close(figura)
+    return saida.getvalue()
 
 
 def principal(argumentos: list[str]) -> int:
@@ -114,6 +156,7 @@ def principal(argumentos: list[str]) -> int:
         }
     gravar_atomico(opcoes.modelo / "escala.json", (json.dumps(resultado, ensure_ascii=False, indent=1) + "\n").encode())
     gravar_atomico(PAGINA, _pagina(resultado).encode())
+    gravar_atomico(PAGINA.with_suffix(".svg"), _figura(resultado))
     return 0
 
 

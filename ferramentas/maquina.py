@@ -56,8 +56,9 @@ def descrever(pacotes: Sequence[str]) -> dict[str, object]:
 def em_palavras(ficha: dict[str, object]) -> str:
     """A ficha numa frase, para pôr embaixo de uma tabela."""
     versao = ", ".join(f"{nome} {v}" for nome, v in ficha["versoes"].items())
+    fios = "1 fio" if ficha["fios_do_torch"] == 1 else f"{ficha['fios_do_torch']} fios"
     bf16 = "com" if ficha["bfloat16_em_hardware"] else "sem"
     return (
-        f"{ficha['cpu']}, {ficha['nucleos']} núcleos ({ficha['fios_do_torch']} fios do PyTorch), {bf16} bfloat16 em "
+        f"{ficha['cpu']}, {ficha['nucleos']} núcleos ({fios} do PyTorch), {bf16} bfloat16 em "
         f"hardware, {ficha['sistema']}; {versao}; {ficha['data']}."
     )
