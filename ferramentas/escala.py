@@ -86,11 +86,13 @@ def _pagina(resultado: dict) -> str:
     for nome in MEDIDAS:
         lei, previsto = resultado[nome]["lei"], resultado[nome]["previsto_pelos_curtos"]
         medido = resultado[nome]["medidas"][-1]
+        # Numa fórmula, a vírgula solta ganharia um espaço depois.
+        numeros = (lei["piso"], _por_milhao(lei), lei["expoente"])
+        piso, escala, expoente = (num(valor, 3).replace(",", "{,}") for valor in numeros)
         frases.append(
-            f"Em `{nome}`, a lei ajustada a todos os pontos é $L(D) = {num(lei['piso'], 3)} + "
-            f"{num(_por_milhao(lei), 3)}\\,D^{{-{num(lei['expoente'], 3)}}}$, com $D$ em milhões de tokens. Ajustada "
-            f"só aos treinos curtos, ela previa {num(previsto, 3)} para o longo, que mediu {num(medido, 3)}: um "
-            f"erro de {num(100 * (previsto / medido - 1), 1)}%."
+            f"Em `{nome}`, a lei ajustada a todos os pontos é $L(D) = {piso} + {escala}\\,D^{{-{expoente}}}$, "
+            f"com $D$ em milhões de tokens. Ajustada só aos treinos curtos, ela previa {num(previsto, 3)} para o "
+            f"longo, que mediu {num(medido, 3)}: um erro de {num(100 * (previsto / medido - 1), 1)}%."
         )
     figura = (
         "```{image} _gerado/escala.svg\n:alt: Bits por byte em textos separados contra milhões de tokens de treino, em "
