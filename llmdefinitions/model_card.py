@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,7 +29,8 @@ def write_card(folder: str | Path, results: Mapping[str, Any]) -> Path:
     """Escreve `README.md` na pasta do modelo com o que `measure` mediu.
 
     O que nenhuma conta diz (falhas que se veem lendo as amostras, vieses) alguém escreve em `observacoes.md`, na mesma
-    pasta, que entra na ficha se existir: refazer a ficha não o apaga.
+    pasta, que entra na ficha se existir: refazer a ficha não o apaga. A lei de escala, que se mede depois
+    (`make escala`), vem do mesmo modo de `escala.json`.
 
     Parâmetros:
         folder: pasta do modelo.
@@ -40,13 +42,15 @@ def write_card(folder: str | Path, results: Mapping[str, Any]) -> Path:
     folder = Path(folder)
     notes_path = folder / "observacoes.md"
     notes = notes_path.read_text(encoding="utf-8").strip() if notes_path.is_file() else ""
+    scaling_path = folder / "escala.json"
+    scaling = json.loads(scaling_path.read_text(encoding="utf-8")) if scaling_path.is_file() else None
     path = folder / "README.md"
-    write_text(path, card_text(results, notes))
+    write_text(path, card_text(results, notes, scaling))
     return path
 
 
-def card_text(results: Mapping[str, Any], notes: str = "") -> str:
-    """Texto da ficha. `notes` entra depois das amostras."""
+def card_text(results: Mapping[str, Any], notes: str = "", scaling: Mapping[str, Any] | None = None) -> str:
+    """Texto da ficha. `notes` entra depois das amostras, e `scaling`, o que `make escala` mediu, depois das medidas."""
     recipe, training, drawing = results["receita"], results["treino"], results["sorteio"]
     parts = [
         "---\nlanguage: pt\nlicense: cc-by-4.0\npipeline_tag: text-generation\n---",
@@ -65,6 +69,7 @@ def card_text(results: Mapping[str, Any], notes: str = "") -> str:
         f"{num(training['energia_wh'], 1)} Wh, supondo {num(training['watts_supostos'], 0)} W; não foi medida.\n\n"
         + _table(("software", "versão"), [(name, _line(version)) for name, version in results["versoes"].items()]),
         "## Medidas\n\n" + _measures(results),
+        *([_scaling(scaling, results["principal"])] if scaling else []),
         "## Amostras\n\n"
         "Nenhuma foi escolhida: o começo está fixo no código e a semente de cada sorteio é a posição dele na lista. "
         f"Temperatura {num(drawing['temperature'], 1)} e top-k {drawing['top_k']} nas sorteadas.\n\n"
@@ -143,6 +148,16 @@ def _measures(results: Mapping[str, Any]) -> str:
         parts.append("Ao longo do treino (bits por byte numa parte dos textos separados, medida rápida):")
         parts.append(_table(head, rows))
     return "\n\n".join(parts)
+
+
+def _scaling(scaling: Mapping[str, Any], name: str) -> str:
+    law, tokens = scaling[name]["lei"], [num(n / 1e6, 1) for n in scaling["tokens"]]
+    scale = law["escala"] * 1e6 ** -law["expoente"]  # com os tokens em milhões
+    return (
+        f"Lei de escala: treinos inteiros desta receita com {'; '.join(tokens[:-1])} e {tokens[-1]} milhões de tokens "
+        f"seguem, em `{name}`, {num(law['piso'], 3)} + {num(scale, 3)} · D^(−{num(law['expoente'], 3)}) bits por byte, "
+        f"com D em milhões. Os curtos, sozinhos, previam {num(scaling[name]['previsto_pelos_curtos'], 3)} para este."
+    )
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

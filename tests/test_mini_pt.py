@@ -8,6 +8,7 @@ import torch
 
 from llmdefinitions import generate, load_corpus, load_pretrained, text_to_token_ids
 from llmdefinitions.evaluation import repetition_rate
+from llmdefinitions.model_card import card_text
 from llmdefinitions.pretrain_data import training_split
 from llmdefinitions.pretrain_report import PROMPTS, SAMPLING
 from llmdefinitions.recipe import Recipe, load_recipe
@@ -116,7 +117,8 @@ def test_a_ficha_conta_o_que_deve():
         "Energia estimada",
     ):
         assert trecho in ficha
-    assert (PASTA / "observacoes.md").read_text(encoding="utf-8").strip() in ficha
+    notas, escala = ((PASTA / nome).read_text(encoding="utf-8") for nome in ("observacoes.md", "escala.json"))
+    assert ficha == card_text(MEDIDAS, notas.strip(), json.loads(escala))
 
 
 def test_historias_novas_perto_da_entropia_exata(mini):

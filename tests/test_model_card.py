@@ -1,6 +1,7 @@
 """Ficha do modelo: tabelas que não se desmancham, números à brasileira, tudo o que foi medido, e notas guardadas."""
 
 import html
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,17 @@ def test_as_notas_ficam_quando_a_ficha_e_refeita(tmp_path):
         assert texto.count(notas) == 1
     assert (tmp_path / "observacoes.md").read_text(encoding="utf-8") == f"\n{notas}\n\n"
     assert b"\r" not in sem.read_bytes()
+
+
+def test_a_lei_de_escala_entra_se_foi_medida(tmp_path):
+    medida = {"lei": {"piso": 0.5, "escala": 3.0e3, "expoente": 0.5}, "previsto_pelos_curtos": 1.25}
+    escala = {"tokens": [1e6, 2e6, 4e6, 9e6], resultados()["principal"]: medida}
+    (tmp_path / "escala.json").write_text(json.dumps(escala), encoding="utf-8")
+    texto = write_card(tmp_path, resultados()).read_text(encoding="utf-8")
+    assert "com 1,0; 2,0; 4,0 e 9,0 milhões de tokens" in texto
+    assert "0,500 + 3,000 · D^(−0,500) bits por byte" in texto  # 3000 · (10⁶)^(−1/2) = 3
+    assert "previam 1,250 para este" in texto
+    assert texto.index("## Medidas") < texto.index("Lei de escala") < texto.index("## Amostras")
 
 
 def test_se_a_medida_nao_serve_a_ficha_antiga_fica(tmp_path):
