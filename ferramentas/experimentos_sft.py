@@ -3,9 +3,10 @@
 Uso: python ferramentas/experimentos_sft.py [--segundos 600] [--curto 60] [--modelo mini-pt] [--destino PASTA]
 
 O capítulo 4 treina por alguns segundos; aqui o mesmo código tem dez minutos, num fio só. O tempo é o de CPU: numa
-máquina ocupada o comando demora mais, mas treina o mesmo tanto. Grava, na pasta de destino, `respostas-sft.json` (as
-respostas ao teste, antes e depois, que o capítulo 6 avalia) e `sft.json` (as medidas, com a máquina, as versões e o
-comando), cada um inteiro ou nada.
+máquina ocupada o comando demora mais, mas treina o mesmo tanto. LoRA e LoRA sobre a base em 4 bits partem do mesmo
+modelo, que já copia, com o mesmo tempo. Grava, na pasta de destino, `respostas-sft.json` (as respostas ao teste, antes
+e depois, que o capítulo 6 avalia) e `sft.json` (as medidas, com a máquina, as versões e o comando), cada um inteiro ou
+nada.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ from llmdefinitions.finetuning import FineTuneLog
 from llmdefinitions.instruction_data import load_instructions
 from llmdefinitions.instruction_report import METRICS, gains, score_answer
 from llmdefinitions.intervals import mean_interval
+from llmdefinitions.lora import apply_lora, count_trainable
 from llmdefinitions.pretrained import load_pretrained
+from llmdefinitions.quantization import quantize_model
 from llmdefinitions.responses import respond_all
 from llmdefinitions.sft import SFTOptions, instruction_batches, supervised_fine_tune
 
@@ -42,9 +45,12 @@ MODELO = RAIZ / "llmdefinitions" / "assets" / "mini-pt"
 DESTINO = RAIZ / "llmdefinitions" / "assets" / "experimentos"
 PACOTES = ("torch", "numpy", "scipy", "tokenizers", "sacrebleu", "llmdefinitions")
 #: O treino principal, que vê cada exemplo quantas vezes o tempo deixar, até este limite.
-OPCOES = SFTOptions(epochs=6)
+OPCOES = SFTOptions(epochs=4.2)
 #: Passos do treino de cópia que vem antes, e que conta no tempo.
-PASSOS_DE_COPIA = 200
+PASSOS_DE_COPIA = 600
+#: O LoRA do treino longo. O Muon é para matrizes inteiras; as duas finas do LoRA ficam com o AdamW.
+LORA = {"rank": 16, "alpha": 32, "scaling": "alpha/r"}
+AJUSTE_DO_LORA = {"optimizer": "adamw", "lr": 3e-3}
 #: Os que comparam máscara com modelagem: as mesmas épocas para os dois.
 EPOCAS_CURTAS = 0.4
 SEMENTES = (1, 2, 3)
@@ -67,45 +73,77 @@ def responder(modelo: nn.Module, tokenizador: Any, itens: Itens, opcoes: SFTOpti
     return respond_all(modelo, tokenizador, itens, template=opcoes.template, max_new_tokens=MAX_TOKENS)
 
 
-def principal(
-    modelo: nn.Module, tokenizador: Any, partes: Mapping[str, Itens], segundos: float, opcoes: SFTOptions = OPCOES
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """O treino com todo o tempo, a cópia e depois os pedidos: as medidas de antes e de depois, e as respostas."""
-    ajustado = copy.deepcopy(modelo)
-    antes = responder(modelo, tokenizador, partes["teste"], opcoes)
-    copia = practice_copying(ajustado, steps=PASSOS_DE_COPIA, seed=opcoes.seed, budget=segundos / 2, clock=RELOGIO)
+def copiar(
+    modelo: nn.Module, tokenizador: Any, segundos: float, semente: int = OPCOES.seed
+) -> tuple[nn.Module, FineTuneLog]:
+    """Uma cópia do modelo que já sabe copiar do contexto, de onde todos os ajustes partem, e o registro do treino."""
+    partida = copy.deepcopy(modelo)
+    registro = practice_copying(
+        partida, tokenizador, steps=PASSOS_DE_COPIA, seed=semente, budget=segundos, clock=RELOGIO
+    )
+    return partida, registro
+
+
+def ajustar(
+    modelo: nn.Module, tokenizador: Any, partes: Mapping[str, Itens], segundos: float, opcoes: SFTOptions
+) -> tuple[dict[str, Any], list[str]]:
+    """Ajusta o próprio modelo com o tempo que há: a curva, e as respostas ao teste."""
     passos = round(opcoes.epochs * len(instruction_batches(modelo, tokenizador, partes["treino"], opcoes)))
     registro = supervised_fine_tune(
-        ajustado,
+        modelo,
         tokenizador,
         partes["treino"],
         opcoes,
         validation=partes["validacao"],
         validate_every=max(1, passos // VALIDACOES),
-        budget=segundos - copia.seconds,
+        budget=segundos,
         clock=RELOGIO,
     )
-    depois = responder(ajustado, tokenizador, partes["teste"], opcoes)
-    medidas = {
-        nome: [ganho.to_dict() for ganho in gains(partes["teste"], antes, depois, metric=nome)] for nome in METRICS
-    }
+    return {"opcoes": opcoes.to_dict(), **curva(registro)}, responder(modelo, tokenizador, partes["teste"], opcoes)
+
+
+def principal(
+    modelo: nn.Module,
+    partida: nn.Module,
+    tokenizador: Any,
+    partes: Mapping[str, Itens],
+    segundos: float,
+    opcoes: SFTOptions = OPCOES,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Os pedidos, de três modos, todos os pesos, LoRA e LoRA em 4 bits: as medidas, contra o modelo, e as respostas."""
+    antes = responder(modelo, tokenizador, partes["teste"], opcoes)
+    resultado: dict[str, Any] = {}
+    completo = copy.deepcopy(partida)
+    do_treino, depois = ajustar(completo, tokenizador, partes, segundos, opcoes)
+    resultado |= {**do_treino, "medidas": medir(partes["teste"], antes, depois)}
+    print(f"treino principal: {resultado['passos']} passos, {resultado['segundos_de_treino']} s", flush=True)
     respostas = [
         {campo: item[campo] for campo in ("instruction", "input", "output", "categoria")}
         | {"resposta_base": a, "model_response": d}
         for item, a, d in zip(partes["teste"], antes, depois, strict=True)
     ]
-    resultado = {
-        "opcoes": opcoes.to_dict(),
-        "segundos_pedidos": segundos,
-        "copia": {
-            "passos": copia.steps,
-            "segundos_de_treino": round(copia.seconds, 1),
-            "perdas": _em_medias(copia.losses),
-        },
-        **curva(registro),
-        "medidas": medidas,
-    }
+    resultado["adaptadores"] = {}
+    do_lora = replace(opcoes, **AJUSTE_DO_LORA)
+    for campo, quantizar in (("lora", False), ("lora_4_bits", True)):
+        base = copy.deepcopy(partida)
+        adaptado = apply_lora(quantize_model(base) if quantizar else base, **LORA)
+        do_treino, dadas = ajustar(adaptado, tokenizador, partes, segundos, do_lora)
+        treinados, _ = count_trainable(adaptado)
+        resultado["adaptadores"][campo] = {
+            "lora": dict(LORA),
+            "parametros_treinados": treinados,
+            **do_treino,
+            "medidas": {nome: linhas[:1] for nome, linhas in medir(partes["teste"], antes, dadas).items()},
+        }
+        print(f"{campo}: {do_treino['passos']} passos, {do_treino['segundos_de_treino']} s", flush=True)
+        for resposta, dada in zip(respostas, dadas, strict=True):
+            resposta[f"resposta_{campo}"] = dada
     return resultado, respostas
+
+
+def medir(itens: Itens, antes: Sequence[str], depois: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Os ganhos de cada medida: de todas as respostas, e depois por categoria."""
+    return {nome: [ganho.to_dict() for ganho in gains(itens, antes, depois, metric=nome)] for nome in METRICS}
 
 
 def curva(registro: FineTuneLog) -> dict[str, Any]:
@@ -127,11 +165,9 @@ def _em_medias(perdas: Sequence[float]) -> list[list[float]]:
 
 
 def mascara(
-    modelo: nn.Module, tokenizador: Any, partes: Mapping[str, Itens], segundos: float, opcoes: SFTOptions = OPCOES
+    partida: nn.Module, tokenizador: Any, partes: Mapping[str, Itens], segundos: float, opcoes: SFTOptions = OPCOES
 ) -> dict[str, Any]:
     """Só a resposta na perda, ou o prompt também: a mesma partida, que já copia, os mesmos passos e sementes."""
-    partida = copy.deepcopy(modelo)
-    practice_copying(partida, steps=PASSOS_DE_COPIA, seed=opcoes.seed, budget=segundos, clock=RELOGIO)
     acertos: dict[bool, list[list[float]]] = {True: [], False: []}
     perdas: dict[bool, list[float]] = {True: [], False: []}
     for semente in SEMENTES:
@@ -207,12 +243,18 @@ def experimentar(
 ) -> dict[str, Any]:
     """Todas as medidas; `guardar` recebe as respostas assim que existem."""
     partes = por_parte(load_instructions())
-    treino, respostas = principal(modelo, tokenizador, partes, segundos)
+    partida, copia = copiar(modelo, tokenizador, segundos / 2)
+    treino, respostas = principal(modelo, partida, tokenizador, partes, segundos - copia.seconds)
     guardar(respostas)
-    print(f"treino principal: {treino['passos']} passos, {treino['segundos_de_treino']} s", flush=True)
+    da_copia = {
+        "passos": copia.steps,
+        "segundos_de_treino": round(copia.seconds, 1),
+        "perdas": _em_medias(copia.losses),
+    }
+    treino = {"segundos_pedidos": segundos, "copia": da_copia, **treino}
     lotes = empacotar(modelo, tokenizador, partes, min(curto, 15.0))
     print(f"empacotar: {lotes['vezes']} vezes", flush=True)
-    efeito = mascara(modelo, tokenizador, partes, curto)
+    efeito = mascara(partida, tokenizador, partes, curto)
     total = {nome: treino["medidas"][nome][0]["after"]["estimate"] for nome in METRICS}
     valores = {"exata": total["exata"], "forma": total["forma"], "empacotar": lotes["vezes"]}
     metas = {

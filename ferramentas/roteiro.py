@@ -83,7 +83,7 @@ TAREFAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "escala": ("treina o mini-pt com menos tokens e ajusta a lei de escala", ("preparar", "escala")),
     "bench": ("mede velocidade contra transformers e a implementação de origem", ("preparar", "bench")),
     "reproducao": ("refaz o treino de referência do GPT-2 de 124M (demorado)", ("preparar", "reproducao")),
-    "experimentos": ("refaz os experimentos longos dos capítulos 4 e 5 (meia hora)", ("preparar", "experimentos")),
+    "experimentos": ("refaz os experimentos longos dos capítulos 4 e 5 (uma hora)", ("preparar", "experimentos")),
     "juiz": ("julga os duelos do livro com um juiz local de verdade e grava os vereditos", ("preparar", "juiz")),
     "testes-juiz": ("só os testes que sobem o juiz local (baixa 130 MB)", ("preparar", "testes-juiz")),
     "recursos": ("mede tempo, memória e download de cada caderno", ("preparar", "recursos")),

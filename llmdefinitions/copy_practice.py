@@ -2,22 +2,33 @@
 
 Quase toda resposta a um pedido curto copia dele alguma palavra, e um modelo pequeno pré-treinado em prosa pode não
 saber copiar: na prosa, o que se sabe da língua basta quase sempre. Onde os tokens são sorteados, só a cópia acerta, e o
-circuito que a faz (Olsson et al., 2022) aparece em poucos passos.
+circuito que a faz (Olsson et al., 2022) aparece em poucos passos. Mas copiar tokens não é copiar palavras: "casa" entre
+aspas, depois de um espaço e no começo da frase são tokens diferentes, e por isso há também linhas de palavras, escritas
+de um jeito e depois de outro.
 """
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .config import IGNORE_INDEX
 from .finetuning import FineTuneLog, count_targets, fine_tune, next_token_loss
+from .tokenizer import encode
 
 #: A menor sequência que se repete.
 _SHORTEST = 3
+#: Que parte das linhas de um lote é de palavras, quando há tokenizador; as outras são de tokens sorteados.
+_WORDS = 0.75
+#: Jeitos de escrever uma lista: o que vai em volta de cada palavra, e o que separa duas.
+_STYLES = (("{}", " "), ("{}", ", "), ("{}", "; "), ("{}", "\n"), ("- {}", "\n"))
+_STYLES += (('"{}"', " "), ('"{}"', ", "), ('"{}":', "; "))
+_MOST_WORDS = 6
 
 
 class CopyBatches:
@@ -59,8 +70,68 @@ class CopyBatches:
             yield rows[:, :-1], targets
 
 
+class WordCopyBatches:
+    """Lotes sem fim de listas de palavras sorteadas, escritas de novo de outros jeitos até encher a linha.
+
+    Os jeitos mudam as aspas, os separadores e as maiúsculas, e com eles os tokens. A primeira vez não conta na perda,
+    nem o primeiro token de cada repetição, que nada anuncia.
+
+    Parâmetros:
+        tokenizer: de cujo vocabulário saem as palavras, inteiras ou com outra terminação; números também.
+        batch_size: linhas por lote.
+        row_length: tokens por linha.
+        seed: semente dos sorteios; percorrer de novo dá os mesmos lotes.
+
+    Erros:
+        ValueError: vocabulário sem palavras.
+    """
+
+    def __init__(self, tokenizer: Any, batch_size: int = 8, row_length: int = 64, seed: int = 123) -> None:
+        self.tokenizer, self.batch_size, self.row_length, self.seed = tokenizer, batch_size, row_length, seed
+        texts = [tokenizer.decode([i]) for i in range(tokenizer.get_vocab_size())]
+        words = [text for text in texts if text.strip().isalpha() and len(text.strip()) > 1]
+        self.words = [text.strip() for text in words if text[0] == " "]
+        self.endings = [text for text in words if text[0] != " " and text.islower()]
+        if not self.words or not self.endings:
+            raise ValueError(
+                "o vocabulário não tem palavras com espaço antes, ou não tem pedaços sem: é preciso um tokenizador de "
+                "bytes treinado em texto."
+            )
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        rng = random.Random(self.seed)
+        while True:
+            rows, kept = zip(*(self._row(rng) for _ in range(self.batch_size)), strict=True)
+            ids = torch.tensor(rows)  # (B, T + 1)
+            yield ids[:, :-1], ids.where(torch.tensor(kept), IGNORE_INDEX)[:, 1:]
+
+    def _row(self, rng: random.Random) -> tuple[list[int], list[bool]]:
+        """Os ids de uma linha, e quais contam na perda."""
+        words = [self._word(rng) for _ in range(rng.randint(1, _MOST_WORDS))]
+        shouting = rng.random() < 0.3
+        ids: list[int] = []
+        kept: list[bool] = []
+        while len(ids) <= self.row_length:
+            around, between = rng.choice(_STYLES)
+            text = between.join(around.format(word) for word in words) + "\n"
+            if shouting and rng.random() < 0.5:
+                text = rng.choice((str.capitalize, str.title, str.upper))(text)
+            new = encode(" " + text if rng.random() < 0.7 else text, self.tokenizer)
+            kept += [bool(ids) and place > 0 for place in range(len(new))]
+            ids += new
+        return ids[: self.row_length + 1], kept[: self.row_length + 1]
+
+    def _word(self, rng: random.Random) -> str:
+        draw = rng.random()
+        if draw < 0.15:
+            return str(rng.randrange(10 ** rng.randint(1, 4)))
+        word = rng.choice(self.words)
+        return word + rng.choice(self.endings) if draw < 0.4 else word
+
+
 def practice_copying(
     model: nn.Module,
+    tokenizer: Any = None,
     *,
     steps: int = 150,
     lr: float = 6e-3,
@@ -68,6 +139,7 @@ def practice_copying(
     batch_size: int = 8,
     row_length: int = 64,
     longest: int = 16,
+    min_lr_ratio: float = 0.1,
     precision: str = "auto",
     seed: int = 123,
     budget: float | None = None,
@@ -79,7 +151,9 @@ def practice_copying(
 
     Parâmetros:
         model: um `GPTModel`.
-        steps, lr, optimizer, precision, budget, clock: ver :func:`~llmdefinitions.finetuning.fine_tune`.
+        tokenizer: o dele; com ele, a maior parte das linhas é de palavras, como em :class:`WordCopyBatches`.
+        steps, lr, min_lr_ratio, optimizer, precision, budget, clock: ver
+            :func:`~llmdefinitions.finetuning.fine_tune`.
         batch_size, row_length, longest, seed: ver :class:`CopyBatches`.
 
     Devolve:
@@ -95,15 +169,27 @@ def practice_copying(
     torch.manual_seed(seed)  # o dropout, se há
     return fine_tune(
         model,
-        CopyBatches(model.cfg.vocab_size, batch_size, row_length, longest, seed),
+        _batches(model.cfg.vocab_size, tokenizer, batch_size, row_length, longest, seed),
         next_token_loss,
         steps=steps,
         lr=lr,
         warmup_steps=min(20, steps // 4),
-        min_lr_ratio=1.0,
+        min_lr_ratio=min_lr_ratio,
         optimizer=optimizer,
         precision=precision,
         budget=budget,
         clock=clock,
         count_tokens=count_targets,
     )
+
+
+def _batches(
+    vocab_size: int, tokenizer: Any, batch_size: int, row_length: int, longest: int, seed: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Lotes de tokens sorteados e, com tokenizador, de palavras."""
+    worded = 0 if tokenizer is None else int(_WORDS * batch_size)
+    tokens = CopyBatches(vocab_size, batch_size - worded, row_length, longest, seed)
+    if not worded:
+        yield from tokens
+    for drawn, written in zip(tokens, WordCopyBatches(tokenizer, worded, row_length, seed), strict=False):
+        yield tuple(torch.cat(pair) for pair in zip(drawn, written, strict=True))

@@ -50,10 +50,10 @@ class SFTOptions:
     row_length: int | None = None
     epochs: float = 6
     optimizer: str = "muon"
-    lr: float = 3e-3
+    lr: float = 5e-3
     weight_decay: float = 0.1
     warmup: float = 0.05
-    swap: float = 0.6
+    swap: float = 0.9
     dropout: float | None = None
     precision: str = "auto"
     seed: int = 123

@@ -26,22 +26,25 @@ _SHORT = 3  # tokens menores são pontuação, artigos e terminações
 class TokenSwapper:
     """Troca por outros, sorteados, tokens que estão no texto dado e na resposta.
 
-    Só se trocam tokens de três letras ou mais, fora os que estão também na instrução, e cada um em metade das vezes: o
-    que sobra da frase ainda mostra o que é sujeito, verbo e objeto. O que entra no lugar tem o mesmo começo: com espaço
-    antes ou sem, com maiúscula ou não.
+    Só se trocam algarismos e tokens de três letras ou mais, fora os que estão também na instrução, e cada um em metade
+    das vezes: o que sobra da frase ainda mostra o que é sujeito, verbo e objeto. O que entra no lugar tem o mesmo
+    começo, com espaço antes ou sem, com maiúscula ou não; e um número, outro de tantos algarismos.
 
     Parâmetros:
         tokenizer: o tokenizador dos exemplos, Hugging Face.
     """
 
     def __init__(self, tokenizer: Any) -> None:
-        self.pools: dict[tuple[bool, bool], list[int]] = {}
-        self.kinds: dict[int, tuple[bool, bool]] = {}
+        self.pools: dict[tuple, list[int]] = {}
+        self.kinds: dict[int, tuple] = {}
         for i in range(tokenizer.get_vocab_size()):
             text = tokenizer.decode([i])
             word = text.strip()
-            if len(word) >= _SHORT and word.isalpha():
-                self.kinds[i] = (text[0] == " ", word[0].isupper())
+            if word.isdecimal():
+                self.kinds[i] = (text[0] == " ", len(word))
+            elif len(word) >= _SHORT and word.isalpha():
+                self.kinds[i] = (text[0] == " ", "maiúscula" if word[0].isupper() else "minúscula")
+            if i in self.kinds:
                 self.pools.setdefault(self.kinds[i], []).append(i)
 
     def __call__(

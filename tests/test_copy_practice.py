@@ -1,14 +1,19 @@
 """O treino de cópia: linhas que se repetem, só o que se pode copiar na perda, e um modelo que passa a copiar."""
 
+import itertools
+import re
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from modelos import iguais, modelo_pequeno, pesos, um_fio  # noqa: F401
 
+from llmdefinitions.bpe import train_bpe
 from llmdefinitions.config import IGNORE_INDEX
-from llmdefinitions.copy_practice import CopyBatches, practice_copying
+from llmdefinitions.copy_practice import CopyBatches, WordCopyBatches, practice_copying
 from llmdefinitions.copying import copy_losses
+from llmdefinitions.pretrained import load_pretrained
 
 
 def lotes(n, **opcoes):
@@ -43,7 +48,7 @@ def test_o_modelo_passa_a_copiar_o_que_nunca_viu(um_fio):  # noqa: F811
     modelo = modelo_pequeno(2, vocab_size=20, context_length=24, drop_rate=0.0)
     antes = copy_losses(modelo, length=5, n=64, seed=5)
     registro = practice_copying(
-        modelo, steps=120, lr=0.01, optimizer="adamw", row_length=24, longest=5, precision="float32"
+        modelo, steps=120, lr=0.01, optimizer="adamw", row_length=24, longest=5, precision="float32", min_lr_ratio=1.0
     )
     depois = copy_losses(modelo, length=5, n=64, seed=5)
     # Sem copiar, a segunda vez custa o mesmo que a primeira; copiando, bem menos que ln V.
@@ -51,6 +56,56 @@ def test_o_modelo_passa_a_copiar_o_que_nunca_viu(um_fio):  # noqa: F811
     assert depois.second < 0.6 * antes.second
     assert registro.steps == 120
     assert not modelo.training
+
+
+@pytest.fixture(scope="module")
+def tokenizador():
+    return load_pretrained("mini-pt")[1]
+
+
+def palavras(texto: str) -> list[str]:
+    return re.findall(r"\w+", texto.casefold())
+
+
+def test_cada_linha_de_palavras_repete_as_da_primeira_vez_escritas_de_outro_jeito(tokenizador):
+    x, y = next(iter(WordCopyBatches(tokenizador, batch_size=60, row_length=200)))
+    assert x.shape == y.shape == (60, 200)
+    escritas = set()
+    for entradas, alvos in zip(x.tolist(), y.tolist(), strict=True):
+        contam = [alvo != IGNORE_INDEX for alvo in alvos]
+        seguintes = zip(alvos[:-1], entradas[1:], strict=True)
+        assert all(alvo in (IGNORE_INDEX, seguinte) for alvo, seguinte in seguintes)
+        antes = tokenizador.decode(entradas[: contam.index(True)])  # a primeira vez e um token
+        lista = palavras(antes[: antes.rindex("\n")])
+        assert 1 <= len(lista) <= 6
+        depois = palavras(tokenizador.decode(entradas))
+        # A última palavra pode ter sido cortada pelo fim da linha.
+        assert depois[:-1] == [p for p, _ in zip(itertools.cycle(lista), depois[:-1], strict=False)]
+        escritas.update(c for c in tokenizador.decode(entradas) if not c.isalnum())
+    assert escritas == set(' ",;:-\n')
+
+
+def test_as_palavras_sorteadas_nao_dependem_de_mais_nada_alem_da_semente(tokenizador):
+    um, outro, diferente = (next(iter(WordCopyBatches(tokenizador, 4, 32, semente)))[0] for semente in (1, 1, 2))
+    assert torch.equal(um, outro)
+    assert not torch.equal(um, diferente)
+
+
+def test_um_vocabulario_sem_palavras_e_recusado():
+    with pytest.raises(ValueError, match="não tem palavras"):
+        WordCopyBatches(train_bpe(["123 456"], 257))
+
+
+def test_com_tokenizador_tres_quartos_das_linhas_sao_de_palavras(tokenizador, monkeypatch, um_fio):  # noqa: F811
+    vistos = []
+    modelo = modelo_pequeno(1, vocab_size=tokenizador.get_vocab_size(), context_length=64)
+    modelo.register_forward_pre_hook(lambda _, args: vistos.append(args[0]))
+    practice_copying(modelo, tokenizador, steps=2, precision="float32")
+    for lote in vistos:
+        textos = [tokenizador.decode(linha) for linha in lote.tolist()]
+        assert lote.shape == (8, 64)
+        assert sum("\n" in texto and len(set(palavras(texto)[:-1])) <= 6 for texto in textos) >= 5
+    assert not torch.equal(vistos[0], vistos[1])
 
 
 def test_repete_com_a_mesma_semente(um_fio):  # noqa: F811

@@ -115,7 +115,7 @@ DIRECAO: dict[str, set[str]] = {
     "widgets": {"generation", "tokenizer"},
     # Ajustar por instruções (capítulo 4).
     "finetuning": {"config", "device", "generation", "optimizers", "progress", "training"},
-    "copy_practice": {"config", "finetuning"},
+    "copy_practice": {"config", "finetuning", "tokenizer"},
     "token_swap": {"instruction"},
     "sft": {"finetuning", "instruction", "packing", "token_swap", "tokenizer"},
     "answer_metrics": {"instruction_data"},

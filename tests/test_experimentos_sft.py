@@ -43,17 +43,28 @@ def modelo():
 
 
 def test_o_treino_principal_diz_o_que_fez_e_nao_mexe_no_modelo_de_partida(modelo, tokenizador, monkeypatch):
-    monkeypatch.setattr(experimentos_sft, "PASSOS_DE_COPIA", 3)
+    monkeypatch.setitem(experimentos_sft.LORA, "rank", 2)
     antes = {nome: peso.clone() for nome, peso in modelo.state_dict().items()}
-    resultado, respostas = experimentos_sft.principal(modelo, tokenizador, PARTES, 60.0, CURTAS)
+    resultado, respostas = experimentos_sft.principal(modelo, modelo, tokenizador, PARTES, 60.0, CURTAS)
     assert all((peso == antes[nome]).all() for nome, peso in modelo.state_dict().items())
     assert resultado["parou_por"] == "passos"
-    assert (resultado["copia"]["passos"], len(resultado["copia"]["perdas"])) == (3, 3)
+    assert list(resultado["adaptadores"]) == ["lora", "lora_4_bits"]
+    for campo, adaptador in resultado["adaptadores"].items():
+        assert 0 < adaptador["parametros_treinados"] < modelo.count_parameters()
+        assert adaptador["passos"] == resultado["passos"]
+        assert all(isinstance(r[f"resposta_{campo}"], str) for r in respostas)
     assert resultado["validacao"][0][0] == 0
     assert resultado["validacao"][-1][0] == resultado["passos"]
     assert {nome: len(linhas) for nome, linhas in resultado["medidas"].items()} == dict.fromkeys(METRICS, 2)
     assert [r["output"] for r in respostas] == [e["output"] for e in PARTES["teste"]]
     assert json.loads(json.dumps(resultado)) == resultado
+
+
+def test_copiar_treina_uma_copia(modelo, tokenizador, monkeypatch):
+    monkeypatch.setattr(experimentos_sft, "PASSOS_DE_COPIA", 3)
+    partida, registro = experimentos_sft.copiar(modelo, tokenizador, 60.0)
+    assert registro.steps == 3
+    assert any((a != b).any() for a, b in zip(modelo.parameters(), partida.parameters(), strict=True))
 
 
 def test_empacotar_mede_os_tres_casos(modelo, tokenizador):
@@ -66,7 +77,6 @@ def test_empacotar_mede_os_tres_casos(modelo, tokenizador):
 def test_mascara_compara_as_mesmas_sementes(modelo, tokenizador, monkeypatch):
     monkeypatch.setattr(experimentos_sft, "SEMENTES", (1, 2))
     monkeypatch.setattr(experimentos_sft, "EPOCAS_CURTAS", 1)
-    monkeypatch.setattr(experimentos_sft, "PASSOS_DE_COPIA", 2)
     efeito = experimentos_sft.mascara(modelo, tokenizador, PARTES, 60.0, CURTAS)
     assert efeito["sementes"] == [1, 2]
     assert {nome: len(valores) for nome, valores in efeito["perda_de_validacao"].items()} == {
@@ -132,6 +142,15 @@ def test_as_medidas_gravadas_saem_das_respostas_gravadas(gravado, respostas):
             assert refeito.category == guardado["category"]
             assert refeito.after.estimate == pytest.approx(guardado["after"]["estimate"])
             assert refeito.gain.estimate == pytest.approx(guardado["gain"]["estimate"])
+
+
+def test_os_adaptadores_partem_do_mesmo_modelo_com_o_mesmo_tempo(gravado, respostas):
+    teste = [e for e in load_instructions() if e["parte"] == "teste"]
+    for campo, adaptador in gravado["principal"]["adaptadores"].items():
+        assert adaptador["segundos_de_treino"] <= gravado["principal"]["segundos_pedidos"]
+        antes, depois = ([r[c] for r in respostas] for c in ("resposta_base", f"resposta_{campo}"))
+        refeito = gains(teste, antes, depois, metric="aceita")[0]
+        assert refeito.after.estimate == pytest.approx(adaptador["medidas"]["aceita"][0]["after"]["estimate"])
 
 
 def test_o_ganho_gravado_exclui_o_zero_e_as_metas_dizem_a_verdade(gravado):

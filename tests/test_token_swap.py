@@ -46,6 +46,19 @@ def test_o_texto_e_a_resposta_mudam_juntos_e_a_instrucao_nao(tokenizador):
     assert 12 <= mudou <= 30
 
 
+def test_um_numero_vira_outro_de_tantos_algarismos():
+    tokenizador = train_bpe([f"Pedido: Copie.\nTexto: custa {n}\nResposta: {n}" for n in range(10)], 285)
+    item = {"instruction": "Copie.", "input": "custa 4 e 73", "output": "4 e 73", "categoria": "extração"}
+    vistos = set()
+    for semente in range(40):
+        texto, resposta = tokenizador.decode(list(trocar(tokenizador, item, semente)[1])).split("\n")[1:]
+        assert texto.removeprefix("Texto: custa ") == resposta.removeprefix("Resposta: ")
+        um, _, outro = resposta.removeprefix("Resposta: ").split(" ")
+        assert (len(um), len(outro)) == (1, 2)
+        vistos.add((um, outro))
+    assert len(vistos) > 20
+
+
 @pytest.mark.parametrize("mudanca", [{"categoria": "plural"}, {"input": ""}, {"output": "não sei"}])
 def test_o_que_nao_se_troca(tokenizador, mudanca):
     for semente in range(5):
