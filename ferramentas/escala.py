@@ -96,7 +96,7 @@ def _pagina(resultado: dict) -> str:
         )
     figura = (
         "```{image} _gerado/escala.svg\n:alt: Bits por byte em textos separados contra milhões de tokens de treino, em "
-        "escalas logarítmicas. Nos dois textos a perda cai a cada treino maior, e a curva da lei passa perto dos "
+        "eixos logarítmicos. Nos dois textos a perda cai a cada treino maior, e a curva da lei passa perto dos "
         "pontos.\n```"
     )
     return "\n\n".join(["\n".join(linhas), figura, *frases, str(resultado["maquina"])]) + "\n"
