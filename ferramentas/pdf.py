@@ -3,7 +3,8 @@
 Uso: python ferramentas/pdf.py [--destino _build/llms-na-pratica.pdf]
 
 Cada página do sumário é impressa como o leitor a imprimiria, na ordem do livro, e as partes são juntadas com os
-marcadores dos títulos. O rodapé traz o título da página do livro e o número dela na parte.
+marcadores dos títulos. O rodapé traz o título da página do livro e o número dela na parte. As soluções dos exercícios,
+que na tela ficam fechadas, vão para o fim do capítulo.
 """
 
 from __future__ import annotations
@@ -31,9 +32,19 @@ DESTINO = RAIZ / "_build" / "llms-na-pratica.pdf"
 PRONTA = """() => document.readyState === 'complete'
   && document.querySelectorAll('article .math').length <= document.querySelectorAll('article mjx-container').length
   && [...document.querySelectorAll('pre.mermaid')].every((e) => e.querySelector('svg'))"""
-#: O que está fechado na tela se abre no papel, menos as soluções dos exercícios.
+#: As soluções, que na tela estão fechadas ao lado dos exercícios, vão juntas para o fim do capítulo; o resto se abre.
 ABRIR = """() => { dispatchEvent(new Event('beforeprint'));
-  document.querySelectorAll('details:not(.solution *)').forEach((e) => (e.open = true)); }"""
+  const novo = (marca, texto) => Object.assign(document.createElement(marca), { textContent: texto });
+  const solucoes = [...document.querySelectorAll('.tag_solucao')];
+  if (solucoes.length) document.querySelector('article').append(novo('h2', 'Soluções'));
+  solucoes.forEach((solucao) => {
+    const exercicio = solucao.closest('section').querySelector('h2, h3, h4').firstChild.textContent;
+    solucao.before(novo('p', 'A solução está no fim do capítulo.'));
+    document.querySelector('article').append(novo('h3', exercicio.split(' (')[0]), solucao);
+    solucao.querySelectorAll('summary').forEach((e) => e.remove());
+    solucao.querySelectorAll('details').forEach((e) => e.replaceWith(...e.childNodes));
+  });
+  document.querySelectorAll('details').forEach((e) => (e.open = true)); }"""
 #: Os títulos da página, menos o principal: nível e texto, na ordem. O PDF os traz, mas com letras repetidas.
 TITULOS = """() => [...document.querySelectorAll('h2, h3, h4, h5, h6')].filter((e) => e.checkVisibility())
   .map((e) => [Number(e.tagName[1]), e.textContent.replace(/#$/, '').trim()])"""
@@ -66,6 +77,7 @@ def imprimir(pagina: Page, endereco: Path, destino: Path) -> Parte:
     pagina.pdf(
         path=destino,
         format="A4",
+        scale=0.85,
         margin={"top": "16mm", "bottom": "18mm", "left": "15mm", "right": "15mm"},
         display_header_footer=True,
         header_template="<span></span>",

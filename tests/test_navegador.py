@@ -204,3 +204,26 @@ def test_busca_sem_acentos(browser, html, origin, over):
     assert log.errors == []
     assert log.outside == []
     page.context.close()
+
+
+# No papel nada rola: o que não cabe na coluna se perde. A 680 px corresponde a folha A4, com as margens de `make pdf`.
+PAPEL = """() => {
+  const artigo = document.querySelector('article'), direita = artigo.getBoundingClientRect().right + 1;
+  const largas = [...artigo.querySelectorAll('table, .highlight pre, .output pre, img')]
+    .filter((e) => e.checkVisibility())
+    .filter((e) => e.getBoundingClientRect().right > direita || e.scrollWidth > e.clientWidth + 1);
+  return { titulo: artigo.querySelector('h1').checkVisibility(), largas: largas.map((e) => e.outerHTML.slice(0, 90)) };
+}"""
+
+
+def test_no_papel_ha_titulo_e_nada_passa_da_margem(browser, html, pages):
+    page, _ = open_page(browser, html.as_uri(), 680)
+    page.emulate_media(media="print")
+    problems = {}
+    for name in sorted({*pages} - {"index.html", "search.html"}):  # a busca não é página do livro
+        page.goto(f"{html.as_uri()}/{name}")
+        facts = page.evaluate(PAPEL)
+        if facts != {"titulo": True, "largas": []}:
+            problems[name] = facts
+    page.context.close()
+    assert problems == {}

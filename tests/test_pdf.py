@@ -13,7 +13,9 @@ PAGINA = """<!doctype html><html lang="pt-BR"><meta charset="utf-8"><body><artic
 <h2>Primeira parte<a class="headerlink">#</a></h2><p style="break-after: page">Texto.</p>
 <h3>Um pormenor<a class="headerlink">#</a></h3><p>Mais.</p><h2>Segunda parte</h2>
 <details><summary>Ver</summary><p>Estava fechado.</p></details>
-<div class="solution"><details><summary>Solução</summary><p>Segredo.</p></details></div>
+<section><h3>Exercício 1 (fácil): somar<a class="headerlink">#</a></h3>
+<div class="cell tag_solucao tag_hide-cell"><details><summary>Mostrar</summary><p>Segredo.</p></details></div></section>
+<p>Depois do exercício.</p>
 <h2 style="display: none">Escondido</h2></article></body></html>"""
 
 
@@ -40,14 +42,25 @@ def test_imprime_e_junta_com_marcadores(browser, tmp_path):
     assert pdf.juntar(partes, tmp_path / "livro.pdf") == 4
     leitor = PdfReader(tmp_path / "livro.pdf")
     assert arvore(leitor.outline, leitor) == [
-        *(("1. Um", 0), [("Primeira parte", 0), [("Um pormenor", 1)], ("Segunda parte", 1)]),
-        *(("2. Dois", 2), [("Primeira parte", 2), [("Um pormenor", 3)], ("Segunda parte", 3)]),
+        marcador
+        for titulo, folha in (("1. Um", 0), ("2. Dois", 2))
+        for marcador in (
+            (titulo, folha),
+            [
+                *(("Primeira parte", folha), [("Um pormenor", folha + 1)]),
+                *(("Segunda parte", folha + 1), [("Exercício 1 (fácil): somar", folha + 1)]),
+                *(("Soluções", folha + 1), [("Exercício 1", folha + 1)]),
+            ],
+        )
     ]
     texto = " ".join(folha.extract_text() for folha in leitor.pages)
     assert "Estava fechado." in texto
-    assert "Segredo." not in texto  # a solução continua fechada no papel
+    assert texto.index("Depois do exercício.") < texto.index("Soluções") < texto.index("Segredo.")
+    assert texto.count("Segredo.") == 2  # uma em cada parte: a solução mudou de lugar, não foi copiada
+    assert "Mostrar" not in texto
+    assert "Details" not in texto  # o rótulo que o Chromium põe numa caixa sem rótulo
     assert "1. Um 1/2" in " ".join(leitor.pages[0].extract_text().split())  # o rodapé
     outra = pdf.Parte("Três", [], Path(partes[0].arquivo))
-    with pytest.raises(RuntimeError, match="Três: 4 marcadores para 0 títulos"):
+    with pytest.raises(RuntimeError, match="Três: 7 marcadores para 0 títulos"):
         pdf.juntar([outra], tmp_path / "outro.pdf")
     assert not (tmp_path / "outro.pdf").exists()
