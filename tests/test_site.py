@@ -5,7 +5,7 @@ import os
 import re
 from itertools import pairwise
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 import yaml
@@ -171,6 +171,13 @@ def test_botoes_de_execucao(pages, config):
         assert f"{repository['url']}/edit/{repository['branch']}/{path}" in links
         assert repository["url"] in links
         assert any(link.startswith(f"{repository['url']}/issues/new?title=Problema") for link in links)
+
+
+def test_toda_pagina_pergunta_pelos_erros(pages, config):
+    for name in {*pages} - {"index.html", "search.html", "404.html"}:
+        (link,) = [a for a in pages[name].select(".extra_footer a") if a.get_text().startswith("Achou um erro")]
+        page = quote(f"Problema na página {name.removesuffix('.html')}")
+        assert link["href"].startswith(f"{config['repository']['url']}/issues/new?title={page}&")
 
 
 def test_interface_em_portugues(pages):

@@ -86,10 +86,10 @@ def defer_scripts(
     context["js_tag"] = deferred
 
 
-def rewrite_issue_button(
+def invite_reports(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """O tema abre um relato já escrito em inglês: aqui ele nasce em português."""
+    """O tema abre um relato já escrito em inglês: aqui ele nasce em português, e há um convite no rodapé da página."""
     title = quote(f"Problema na página {pagename}")
     body = quote("Conte o que está errado e o que você esperava encontrar.")
     for group in context.get("header_buttons", []):
@@ -97,6 +97,8 @@ def rewrite_issue_button(
             if button.get("label") == "source-issues-button":
                 address = button["url"].partition("?")[0]
                 button["url"] = f"{address}?title={title}&body={body}"
+                link = f'<a href="{html.escape(button["url"])}">Achou um erro nesta página? Conte para nós.</a>'
+                context["theme_extra_footer"] = f"<p>{link}</p>{context.get('theme_extra_footer', '')}"
 
 
 def write_index(app: Sphinx, exception: Exception | None) -> None:
@@ -113,7 +115,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     disconnect(app, mermaid.install_js)
     app.connect("html-page-context", add_mermaid)
     app.connect("html-page-context", add_widgets)
-    app.connect("html-page-context", rewrite_issue_button, priority=900)
+    app.connect("html-page-context", invite_reports, priority=900)
     app.connect("html-page-context", defer_scripts, priority=900)
     app.connect("build-finished", write_index)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
